@@ -1,0 +1,1 @@
+"""The domain's words and rules. Nothing here does I/O."""

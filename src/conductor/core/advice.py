@@ -1,0 +1,191 @@
+"""What to tell a person about failures that are no vendor's: the network, this host, the stores.
+
+`{name}` is filled in from the error's facts. A connector brings the texts of its own codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from conductor.core.connector import Advice
+
+_NETWORK = {
+    "net.dns.notfound": Advice(
+        "The name {domain} could not be found.",
+        "Either the domain is misspelt or this server's DNS cannot resolve outside names. On the server run "
+        "`conductor doctor dns {domain}`. Resolver used: {resolver}. Trying again in {n} s.",
+        ("Check the spelling of {domain}.", "Check that this server can resolve outside names."),
+        "name not found",
+    ),
+    "net.dns.timeout": Advice(
+        "DNS did not answer.",
+        "{resolver} gave no reply in 5 s. This is usually a network fault here, not at the vendor. Collection resumes "
+        "by itself; no events are lost until {loss_time}.",
+        ("Check this server's DNS.",),
+        "DNS silent",
+    ),
+    "net.connect.blocked": Advice(
+        "{domain} cannot be reached on port {port}.",
+        "A firewall probably blocks it. Allow outbound TCP {port} from this server to {domain}, or set a proxy under "
+        "Advanced. Tried {n} addresses: {list}.",
+        ("Allow outbound TCP {port} to {domain}.", "Or set a proxy under Advanced."),
+        "cannot connect",
+    ),
+    "net.broken": Advice(
+        "The connection to {domain} broke.",
+        "Nothing was lost: the page is read again. Trying again by itself.",
+        short="connection broke",
+    ),
+    "net.timeout": Advice(
+        "{domain} took too long to answer.",
+        "Nothing was lost: the page is read again. Trying again by itself.",
+        short="too slow",
+    ),
+    "net.redirect": Advice(
+        "{domain} sends us to another address.",
+        "Redirects are not followed, so that a token never goes astray. Check the domain.",
+        ("Check the domain.",),
+        "redirect refused",
+    ),
+    "net.url.invalid": Advice(
+        "{domain} cannot be used in an address.", "Check the domain.", ("Check the domain.",), "bad domain"
+    ),
+    "net.address.private": Advice(
+        "{domain} points to a private address ({ip}).",
+        "We do not send secrets there. If this is a test server, start with `--allow-private-targets {ip}/32`.",
+        ("If this is a test server, start with `--allow-private-targets {ip}/32`.",),
+        "private address",
+    ),
+    "net.address.odd": Advice(
+        "{domain} is an unusual way to write an address.",
+        "Write the name of the host as the vendor shows it.",
+        ("Write the name of the host as the vendor shows it.",),
+        "odd address",
+    ),
+    "net.port.refused": Advice(
+        "Port {port} of {domain} is not used.",
+        "Vendors are spoken to on port 443 only. If this is a test server, start with "
+        "`--allow-private-targets {ip}/32`.",
+        ("Leave the port out.",),
+        "port refused",
+    ),
+    "net.proxy.unreachable": Advice(
+        "The proxy {proxy} does not answer.",
+        "Check address and port. It comes from this integration's form or from CONDUCTOR_PROXY.",
+        ("Check the proxy's address and port.",),
+        "proxy silent",
+    ),
+    "net.proxy.auth": Advice(
+        "The proxy {proxy} wants a user name and password.",
+        "Add them under Advanced → Proxy. They are stored encrypted like the secret.",
+        ("Add the user name and password under Advanced → Proxy.",),
+        "proxy password",
+    ),
+    "net.proxy.denied": Advice(
+        "The proxy {proxy} refused to connect to {domain}.",
+        'Ask its administrator to allow {domain}:443. Proxy said: "{reason}".',
+        ("Ask the proxy's administrator to allow {domain}:443.",),
+        "proxy refused",
+    ),
+    "net.captive": Advice(
+        "Something between us and the vendor answered instead of the vendor.",
+        'We received a web page titled "{title}", probably a proxy or sign-in page. Check the proxy settings.',
+        ("Check the proxy settings.",),
+        "wrong answer",
+    ),
+    "net.tls.untrusted": Advice(
+        "The certificate of {domain} is not trusted.",
+        'It was issued by "{issuer}", which this server does not know. Your company probably inspects TLS traffic. '
+        "Add its root certificate under Advanced → CA bundle (PEM). Do not continue if you do not recognise "
+        '"{issuer}".',
+        ("Add your company's root certificate under Advanced → CA bundle (PEM).",),
+        "TLS not trusted",
+    ),
+    "net.tls.name": Advice(
+        "The certificate is for {names}, not {domain}.",
+        "Check the domain. For a custom domain, its certificate may not be ready at the vendor.",
+        ("Check the domain.",),
+        "wrong certificate",
+    ),
+    "net.tls.expired": Advice(
+        "The certificate of {domain} expired on {date}.",
+        "If the date looks wrong, check this server's clock: it says {now}.",
+        ("Check this server's clock.",),
+        "certificate expired",
+    ),
+    "net.tls.failed": Advice(
+        "No secure connection to {domain} could be made.",
+        "TLS 1.2 or newer is needed. The library said: {reason}.",
+        ("Check that {domain} speaks TLS on this port.",),
+        "TLS failed",
+    ),
+    "net.tls.bundle": Advice(
+        "The CA bundle is not a certificate in PEM.",
+        "It begins with `-----BEGIN CERTIFICATE-----`.",
+        ("Paste the certificate in PEM.",),
+        "bad CA bundle",
+    ),
+}
+
+_ANSWERS = {
+    "source.too_large": Advice(
+        "An answer was larger than we accept.",
+        "It was not read to its end. The position is unchanged; we try again.",
+        short="answer too large",
+    ),
+    "source.truncated": Advice(
+        "An answer ended in the middle.", "The position is unchanged; we try again.", short="answer cut short"
+    ),
+    "source.encoding": Advice(
+        "An answer was encoded in a way we did not ask for.",
+        "It was not read. The position is unchanged; we try again. A proxy may have changed it.",
+        ("Check the proxy settings.",),
+        "bad encoding",
+    ),
+    "source.token_shape": Advice(
+        "The sign-in succeeded, but brought no token.",
+        "The answer is not what the vendor documents. A proxy may have changed it.",
+        ("Check the proxy settings.",),
+        "no token",
+    ),
+    "poller.crashed": Advice(
+        "Collecting stopped because of a fault in Conductor.",
+        "The position is saved and the poller is started again by itself. The log has the details; please report them.",
+        ("Look in the log for the details and report them.",),
+        "internal fault",
+    ),
+}
+
+_HERE = {
+    "host.clock.skew": Advice(
+        "This server's clock is {skew}.",
+        "Tokens can be rejected and event times compared wrongly. Turn on time sync: `timedatectl set-ntp true`. "
+        "Collection continues while tokens are accepted.",
+        ("Turn on time sync: `timedatectl set-ntp true`.",),
+        "clock wrong",
+    ),
+    "local.secret.unreadable": Advice(
+        "The saved secret cannot be decrypted.",
+        "The key file {path} changed or was not restored with the backup. Restore it, or enter the secret again.",
+        ("Restore the key file {path}.", "Or enter the secret again."),
+        "secret unreadable",
+    ),
+    "local.storage.full": Advice(
+        "Collection is paused: the disk is full.",
+        "The position is saved; events stay at the vendor until {loss_time}. Free space or shorten retention.",
+        ("Free space.", "Or shorten retention with `--retention-days`."),
+        "disk full",
+    ),
+    "local.datadir.busy": Advice(
+        "Another Conductor uses {path} (process {pid}).",
+        "Stop it or choose another `--data`.",
+        ("Stop it or choose another `--data`.",),
+    ),
+    "local.key.wrong": Advice(
+        "The key file {path} does not belong to this data.",
+        "Expected key {id}. Restore it from your backup.",
+        ("Restore the key file from your backup.",),
+    ),
+}
+
+ADVICE: Mapping[str, Advice] = {**_NETWORK, **_ANSWERS, **_HERE}

@@ -1,0 +1,179 @@
+"""A connector's config is declared once. Form, JSON schema, CLI options and docs follow from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Any, Self
+
+import pydantic
+from pydantic import Field, SecretStr
+
+from conductor.core.errors import Invalid
+
+
+@dataclass(frozen=True, slots=True)
+class Widget:
+    """How a field is shown and treated: what pydantic itself does not know. Attach it with `Annotated`."""
+
+    order: int
+    unit: str = ""
+    placeholder: str = ""
+    advanced: bool = False
+    identity: bool = False  # a change demands the secrets again: they must not go to a new address
+    choices: tuple[tuple[str, str], ...] = ()
+    multiline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FormField:
+    """One field of a config as form, CLI and docs need it."""
+
+    name: str
+    label: str
+    help: str
+    required: bool
+    default: Any
+    secret: bool
+    widget: Widget
+
+    @property
+    def option(self) -> str:
+        """Its spelling on the command line, without dashes in front."""
+        return self.name.replace("_", "-")
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """A vendor's rate limit: what it fills a second, and how much may be asked at once."""
+
+    per_second: float
+    burst: float
+
+
+class FieldError(ValueError):
+    """A value that cannot be used, with the code of its advice; raise it in a validator."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Config(pydantic.BaseModel):
+    """What an operator types for one integration; every connector adds its own fields."""
+
+    model_config = pydantic.ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, str_strip_whitespace=True
+    )
+
+    polling_interval: Annotated[int, Widget(order=40, unit="minutes")] = Field(
+        5, ge=1, le=60, title="Polling interval", description="Time between two polls, 1 to 60 minutes."
+    )
+    ca_bundle: Annotated[str, Widget(order=91, advanced=True, identity=True, multiline=True)] = Field(
+        "",
+        title="CA bundle",
+        description="Certificates in PEM, trusted in addition to the system's. For a company that inspects TLS traffic.",
+    )
+    proxy: Annotated[
+        str, Widget(order=92, advanced=True, identity=True, placeholder="http://proxy.example.com:3128")
+    ] = Field(
+        "",
+        title="Proxy",
+        description="An HTTP proxy for this integration, for example http://user@proxy.example.com:3128.",
+    )
+    proxy_password: Annotated[SecretStr, Widget(order=93, advanced=True)] = Field(
+        SecretStr(""), title="Proxy password", description="Kept encrypted, like the secret."
+    )
+    rate_share: Annotated[int, Widget(order=94, unit="%", advanced=True)] = Field(
+        20,
+        ge=1,
+        le=100,
+        title="Share of the rate limit",
+        description="How much of the vendor's rate limit Conductor may use. Other applications need the rest.",
+    )
+
+    def retention(self, seen: timedelta = timedelta(0)) -> timedelta:
+        """How long the vendor keeps records: by the plan, or longer once a record of that age was served."""
+        raise NotImplementedError
+
+    @property
+    def tenant(self) -> str:
+        """Whom we ask: integrations with the same tenant share one rate limit."""
+        raise NotImplementedError
+
+    def allowance(self, announced: int | None = None) -> Allowance:
+        """The vendor's limit: by the bucket size its answers announce, or by the plan until one was seen."""
+        raise NotImplementedError
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Self:
+        """Build a config from outside data. Raises Invalid with one message a field, never repeating the input."""
+        try:
+            return cls.model_validate(dict(values))
+        except pydantic.ValidationError as error:
+            raise Invalid(_messages(cls, error), code=_code(error)) from None
+
+    @classmethod
+    def form(cls) -> tuple[FormField, ...]:
+        """The fields in the order of the form."""
+        fields = (_form_field(name, info) for name, info in cls.model_fields.items())
+        return tuple(sorted(fields, key=lambda field: field.widget.order))
+
+    def secrets(self) -> dict[str, str]:
+        """The secret values that are set, by field name."""
+        values = ((field.name, getattr(self, field.name)) for field in self.form() if field.secret)
+        return {name: value.get_secret_value() for name, value in values if value.get_secret_value()}
+
+    def public(self) -> dict[str, Any]:
+        """The values that may be stored and shown in clear."""
+        secret = {field.name for field in self.form() if field.secret}
+        return {name: value for name, value in self.model_dump(mode="json").items() if name not in secret}
+
+
+def _form_field(name: str, info: pydantic.fields.FieldInfo) -> FormField:
+    widget = next(item for item in info.metadata if isinstance(item, Widget))
+    return FormField(
+        name=name,
+        label=info.title or name,
+        help=info.description or "",
+        required=info.is_required(),
+        default=None if info.is_required() else info.default,
+        secret=info.annotation is SecretStr,
+        widget=widget,
+    )
+
+
+def _messages(config: type[Config], error: pydantic.ValidationError) -> dict[str, str]:
+    labels = {field.name: field.label for field in config.form()}
+    messages: dict[str, str] = {}
+    for item in error.errors(include_input=False, include_url=False):
+        name = str(item["loc"][0]) if item["loc"] else ""
+        messages.setdefault(name, _message(labels.get(name, name), item))
+    return messages
+
+
+def _code(error: pydantic.ValidationError) -> str | None:
+    """The code of the first field that has one."""
+    causes = (item.get("ctx", {}).get("error") for item in error.errors(include_input=False, include_url=False))
+    return next((cause.code for cause in causes if isinstance(cause, FieldError)), None)
+
+
+def _message(label: str, item: Mapping[str, Any]) -> str:
+    context = item.get("ctx", {})
+    match item["type"]:
+        case "missing":
+            return f"Enter {label}."
+        case "extra_forbidden":
+            return f"There is no setting called {label}."
+        case "greater_than_equal" | "less_than_equal":
+            bound = "at least" if "ge" in context else "at most"
+            return f"{label} must be {bound} {context.get('ge', context.get('le'))}."
+        case "string_too_short":
+            return f"Enter {label}."
+        case "int_parsing" | "int_type" | "int_from_float":
+            return f"{label} must be a whole number."
+        case "value_error":
+            return str(context.get("error", "This value cannot be used."))
+        case _:
+            return f"{label}: {item['msg']}."

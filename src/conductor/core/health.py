@@ -1,0 +1,207 @@
+"""How an integration is: one pure function of recorded facts, for tile, API, CLI and metrics alike.
+
+Green reached the end of the log, amber heals by itself, red needs a person or is about to lose data, grey is off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any
+
+from conductor.core.connector import Advice
+from conductor.core.poll import OK, Poll
+
+SLACK = timedelta(seconds=60)
+LONG_FAULT = timedelta(minutes=30)
+LONG_FAULT_POLLS = 6
+LOSS_NEAR = timedelta(hours=6)
+LOSS_NEAR_SHARE, LOSS_WATCH_SHARE = 0.25, 0.5
+
+
+class State(Enum):
+    """The states of a tile, with their shapes; the order is from good to bad."""
+
+    OFF = "off"
+    WAITING = "waiting"
+    HEALTHY = "healthy"
+    CATCHING_UP = "catching up"
+    ATTENTION = "attention"
+    FAILED = "failed"
+    LOSING = "losing data"
+
+    @property
+    def color(self) -> str:
+        """green, amber, red or grey."""
+        return _COLORS[self]
+
+    @property
+    def shape(self) -> str:
+        """A sign that differs without colour."""
+        return {"green": "●", "amber": "▲", "red": "■", "grey": "○"}[self.color]
+
+
+_COLORS = {
+    State.OFF: "grey",
+    State.WAITING: "grey",
+    State.HEALTHY: "green",
+    State.CATCHING_UP: "green",
+    State.ATTENTION: "amber",
+    State.FAILED: "red",
+    State.LOSING: "red",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What health is judged from. Times are UTC; `last` is the last finished live poll."""
+
+    now: datetime
+    enabled: bool
+    changed_at: datetime
+    changed_by: str
+    interval: timedelta
+    retention: timedelta
+    running: bool = False
+    last: Poll | None = None
+    good: Poll | None = None
+    failing_since: datetime | None = None
+    covered_until: datetime | None = None
+    loss_at: datetime | None = None
+    open_gaps: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """A state with the sentence that explains it, since when it holds, and what a person can do."""
+
+    state: State
+    sentence: str
+    code: str = ""
+    since: datetime | None = None
+    title: str = ""
+    body: str = ""
+    fix: tuple[str, ...] = ()
+    short: str = ""
+    retry_at: datetime | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def word(self) -> str:
+        """The state in a few words, for a table."""
+        return self.short or self.state.value
+
+
+def judge(facts: Facts, advice: Callable[[str], Advice | None]) -> Health:
+    """The worst of everything that holds. `advice` finds the text of an error's code."""
+    if not facts.enabled:
+        sentence = f"Off since {facts.changed_at:%-d %b}, by {facts.changed_by}."
+        return Health(State.OFF, sentence, "source.disabled", facts.changed_at)
+    found = [finding for finding in (_fault(facts, advice), _loss(facts), _gap(facts), _age(facts)) if finding]
+    if not found:
+        return _fine(facts)
+    order = list(State)
+    return max(found, key=lambda health: order.index(health.state))
+
+
+def _fine(facts: Facts) -> Health:
+    if facts.last is None:
+        return Health(
+            State.WAITING, "Polling for the first time." if facts.running else "First poll starts within 5 s."
+        )
+    if not facts.last.complete:
+        return Health(State.CATCHING_UP, "Catching up.", since=facts.last.started_at)
+    return Health(State.HEALTHY, "Healthy", since=facts.last.finished_at)
+
+
+def _fault(facts: Facts, advice: Callable[[str], Advice | None]) -> Health | None:
+    last = facts.last
+    if last is None or last.result == OK:
+        return None
+    text = advice(last.result) or Advice(title=last.reason or last.result)
+    since = facts.failing_since or last.started_at
+    lasting = max(LONG_FAULT, facts.interval * LONG_FAULT_POLLS)
+    red = last.needs_person or facts.now - since > lasting
+    known = {"n": "", "loss_time": _moment(facts.loss_at), **last.facts}
+    return Health(
+        State.FAILED if red else State.ATTENTION,
+        _sentence(text, last, facts.now, red=red),
+        last.result,
+        since,
+        title=fill(text.title, known),
+        body=fill(text.body, known),
+        fix=tuple(fill(step, known) for step in text.fix),
+        short=text.short,
+        retry_at=last.retry_at,
+        facts=last.facts,
+    )
+
+
+def _sentence(text: Advice, last: Poll, now: datetime, *, red: bool) -> str:
+    title = fill(text.title, last.facts)
+    if red:
+        return f"Failed: {title[0].lower()}{title[1:]}" if title else "Failed."
+    if last.retry_at is None or last.retry_at <= now:
+        return title
+    return f"{title} Trying again in {duration(last.retry_at - now)}."
+
+
+def _loss(facts: Facts) -> Health | None:
+    if facts.loss_at is None:
+        return None
+    left = facts.loss_at - facts.now
+    if left <= timedelta(0):
+        sentence = f"Events are being lost since {_moment(facts.loss_at)}."
+        return Health(State.LOSING, sentence, "checkpoint.expired", facts.loss_at)
+    if left < LOSS_NEAR_SHARE * facts.retention or left < min(LOSS_NEAR, facts.retention / 2):
+        sentence = f"Events will be lost from {_moment(facts.loss_at)} ({duration(left)})."
+        return Health(State.FAILED, sentence, "checkpoint.expiring", facts.now)
+    if left < LOSS_WATCH_SHARE * facts.retention:
+        return Health(State.ATTENTION, f"Behind: events are safe for {duration(left)}.", "checkpoint.behind", facts.now)
+    return None
+
+
+def _gap(facts: Facts) -> Health | None:
+    if not facts.open_gaps:
+        return None
+    noun = "1 open gap" if facts.open_gaps == 1 else f"{facts.open_gaps} open gaps"
+    return Health(State.ATTENTION, f"{noun}: some events were not collected.", "gap.open")
+
+
+def _age(facts: Facts) -> Health | None:
+    """A poller that should have polled, and has not."""
+    if facts.last is None or facts.last.result != OK or facts.running:
+        return None
+    finished = facts.last.finished_at or facts.last.started_at
+    if facts.now - finished <= 2 * facts.interval + SLACK or facts.now - facts.changed_at <= SLACK:
+        return None
+    return Health(State.ATTENTION, f"No poll for {duration(facts.now - finished)}.", "poll.overdue", finished)
+
+
+def fill(text: str, facts: Mapping[str, Any]) -> str:
+    """A text with the facts filled in; a fact that is not known leaves an ellipsis, never an error."""
+    return text.format_map(_Known(facts)) if "{" in text else text
+
+
+class _Known(dict[str, Any]):
+    def __missing__(self, name: str) -> str:
+        return "…"
+
+
+def _moment(moment: datetime | None) -> str:
+    return "" if moment is None else f"{moment:%-d %b %H:%M} UTC"
+
+
+def duration(span: timedelta) -> str:
+    """34 s, 12 min, 4 h 10 min, 4 d 22 h."""
+    seconds = max(0, round(span.total_seconds()))
+    if seconds < 120:
+        return f"{seconds} s"
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86_400
+    if minutes < 120:
+        return f"{minutes} min"
+    if hours < 48:
+        return f"{hours} h {minutes % 60} min"
+    return f"{days} d {hours % 24} h"

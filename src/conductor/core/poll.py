@@ -1,0 +1,56 @@
+"""A poll is one visit to a vendor's API; its record is what health and history are told from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+RUNNING = "running"
+OK = "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """The record of one poll. `result` is running, ok, interrupted or an error's code."""
+
+    id: int
+    integration_id: int
+    lane: str
+    started_at: datetime
+    finished_at: datetime | None
+    result: str
+    reason: str
+    facts: Mapping[str, Any]
+    needs_person: bool
+    retry_at: datetime | None
+    requests: int
+    fetched: int
+    new: int
+    duplicates: int
+    conflicts: int
+    complete: bool
+    position_from: datetime | None
+    position_to: datetime | None
+    rate_limit: int | None
+    rate_remaining: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A span of time that was not collected. `state` is open, recovering, recovered, lost or closed."""
+
+    id: int
+    integration_id: int
+    begins: datetime
+    ends: datetime
+    cause: str
+    state: str
+    found_at: datetime
+    closed_at: datetime | None
+    closed_by: str
+    note: str
+
+
+OPEN_STATES = ("open", "recovering")

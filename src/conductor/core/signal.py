@@ -1,0 +1,52 @@
+"""A signal is a record exactly as a vendor sent it; a batch is what one page brought."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+
+KEY_BYTES = 16
+DIGEST_BYTES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One record as received: the vendor's own id (or a synthetic one) and its exact bytes."""
+
+    id: str
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A vendor's position: bytes only its connector understands, and the time it stands for (UTC)."""
+
+    position: bytes
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SignalBatch:
+    """The signals of one page and the checkpoint that stands once they are committed.
+
+    `checkpoint` is None when the position does not move. `covered_until` is set on the last batch of a pass that
+    reached the end of the vendor's log: everything up to that time has been read.
+    """
+
+    signals: Sequence[Signal]
+    checkpoint: Checkpoint | None
+    covered_until: datetime | None = None
+
+
+def key(integration_id: int, signal_id: str) -> bytes:
+    """The 16-byte key under which a signal is stored once: unique for an integration and the vendor's id."""
+    return blake2b(
+        b"%d|%s" % (integration_id, signal_id.encode("utf-8", "surrogatepass")), digest_size=KEY_BYTES
+    ).digest()
+
+
+def digest(raw: bytes) -> bytes:
+    """An 8-byte digest of the body, to notice when a vendor serves one id with two bodies."""
+    return blake2b(raw, digest_size=DIGEST_BYTES).digest()

@@ -1,0 +1,65 @@
+"""A reader's place in the journal: the last batch that is done, and the range that is being inserted right now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, update
+
+from conductor.store import schema
+
+_table = schema.cursors
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Batches up to `batch` are done; up to `pending_to` may be half done; up to `last` are in the journal."""
+
+    integration_id: int
+    batch: int
+    pending_to: int | None
+    last: int
+
+
+def behind(connection: Connection, reader: str) -> list[Cursor]:
+    """The cursors of one reader that have something left to do."""
+    fences = schema.fences
+    done = func.coalesce(_table.c.batch, 0)
+    mine = and_(_table.c.integration_id == fences.c.integration_id, _table.c.reader == reader)
+    rows = connection.execute(
+        select(fences.c.integration_id, done, _table.c.pending_to, fences.c.last_batch)
+        .join_from(fences, _table, mine, isouter=True)
+        .where(fences.c.last_batch > done)
+        .order_by(fences.c.integration_id)
+    )
+    return [Cursor(*row) for row in rows]
+
+
+def announce(connection: Connection, reader: str, integration_id: int, to: int) -> None:
+    """Write down what will be inserted next, before it is."""
+    if connection.execute(update(_table).where(*_here(reader, integration_id)).values(pending_to=to)).rowcount:
+        return
+    row = {"reader": reader, "integration_id": integration_id, "batch": 0, "pending_to": to}
+    connection.execute(insert(_table), row)
+
+
+def advance(connection: Connection, reader: str, integration_id: int, to: int) -> None:
+    """The range is inserted: move on."""
+    connection.execute(update(_table).where(*_here(reader, integration_id)).values(batch=to, pending_to=None))
+
+
+def reset(connection: Connection, reader: str) -> None:
+    """Begin again at the first batch of every integration, for a target that is empty."""
+    connection.execute(_table.delete().where(_table.c.reader == reader))
+
+
+def passed(connection: Connection) -> dict[int, int]:
+    """For each integration, the batch that every reader has passed."""
+    rows = connection.execute(
+        select(_table.c.integration_id, func.min(_table.c.batch)).group_by(_table.c.integration_id)
+    )
+    return {integration_id: int(batch) for integration_id, batch in rows}
+
+
+def _here(reader: str, integration_id: int) -> tuple[ColumnElement[bool], ...]:
+    return (_table.c.reader == reader, _table.c.integration_id == integration_id)

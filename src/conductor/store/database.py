@@ -1,0 +1,225 @@
+"""One database, SQLite or PostgreSQL: one thread writes, a few read.
+
+SQLite rules (docs/explanation/store.md): exactly one connection writes and checkpoints, on one thread; readers open
+`mode=ro`; no mmap. Writes that wait at the writer are committed together, up to `GROUP` of them, never waiting for
+more; each is a savepoint, so that one that is refused takes nothing with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import sqlite3
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy
+from sqlalchemy import Connection as Connection
+from sqlalchemy import Engine, event
+
+from conductor.core.errors import StoreError, StoreFull
+
+GROUP = 64  # writes committed together
+READERS = 4  # threads
+BUSY_TIMEOUT = 5.0  # seconds
+T = TypeVar("T")
+Work = Callable[[Connection], T]
+
+
+class Database:
+    """Runs functions of a connection: `write` in the writer's transaction, `read` on a read-only one.
+
+    Opened and closed by `open()` and `close()`, which are safe twice. Blocking work goes through the loop's
+    `run_in_executor` only. After an I/O error the writer is closed for good: `failed` is set and the process must end.
+    """
+
+    def __init__(self, url: str, *, writer: Executor | None = None, readers: Executor | None = None) -> None:
+        self.url = sqlalchemy.make_url(url)
+        self.failed: StoreError | None = None
+        self._writer = writer or ThreadPoolExecutor(1, "store-writer")
+        self._readers = readers or ThreadPoolExecutor(READERS, "store-reader")
+        self._waiting: collections.deque[tuple[Work[Any], asyncio.Future[Any]]] = collections.deque()
+        self._draining = False
+        self._engine: Engine | None = None
+        self._read_engine: Engine | None = None
+        self._connection: Connection | None = None
+
+    @property
+    def engine(self) -> Engine:
+        """The writing engine, for migrations."""
+        if self._engine is None:
+            self._engine = _writing_engine(self.url)
+        return self._engine
+
+    async def open(self) -> None:
+        """Connect. The schema is brought up to date by `conductor.store.migrations`. Raises StoreError."""
+        loop = asyncio.get_running_loop()
+        self._read_engine = self._read_engine or _reading_engine(self.url)
+        await loop.run_in_executor(self._writer, self._connect)
+
+    async def close(self) -> None:
+        """Finish what is waiting, then disconnect."""
+        loop = asyncio.get_running_loop()
+        while self._waiting or self._draining:
+            await asyncio.sleep(0.001)
+        await loop.run_in_executor(self._writer, self._disconnect)
+        if self._read_engine is not None:
+            await loop.run_in_executor(self._readers, self._read_engine.dispose)
+        self._writer.shutdown(wait=False)
+        self._readers.shutdown(wait=False)
+
+    def write(self, work: Work[T]) -> Awaitable[T]:
+        """Run `work` in a transaction of the writer; the answer comes after the commit. Raises what `work` raises,
+        StoreFull when the disk is full, StoreError when the database cannot be used."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._waiting.append((work, future))
+        if not self._draining:
+            self._draining = True
+            loop.run_in_executor(self._writer, self._drain, loop)
+        return future
+
+    async def read(self, work: Work[T]) -> T:
+        """Run `work` on a read-only connection. Raises StoreError."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
+
+    def _connect(self) -> None:
+        with _Translated():
+            self._connection = self._connection or self.engine.connect()
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        if self._engine is not None:
+            self._engine.dispose()
+
+    def _read(self, work: Work[T]) -> T:
+        if self._read_engine is None:
+            raise StoreError("The database is not open.")
+        with _Translated(), self._read_engine.connect() as connection:
+            return work(connection)
+
+    def _drain(self, loop: asyncio.AbstractEventLoop) -> None:
+        group = [self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting)))]
+        answers = self._commit([work for work, _ in group])
+        loop.call_soon_threadsafe(self._answer, loop, [future for _, future in group], answers)
+
+    def _answer(self, loop: asyncio.AbstractEventLoop, futures: list[asyncio.Future[Any]], answers: list[Any]) -> None:
+        for future, answer in zip(futures, answers, strict=True):
+            if future.done():
+                continue
+            if isinstance(answer, _Raised):
+                future.set_exception(answer.error)
+            else:
+                future.set_result(answer)
+        self._draining = bool(self._waiting)
+        if self._draining:
+            loop.run_in_executor(self._writer, self._drain, loop)
+
+    def _commit(self, group: list[Work[Any]]) -> list[Any]:
+        """The answers of the group's works, committed; or the same error for all when the commit failed."""
+        try:
+            with _Translated():
+                return self._transaction(group)
+        except Exception as error:  # carried to whoever waits, who knows what to do with it
+            if isinstance(error, StoreError) and not isinstance(error, StoreFull):
+                self.failed = error
+            return [_Raised(error)] * len(group)
+
+    def _transaction(self, group: list[Work[Any]]) -> list[Any]:
+        if self.failed is not None:
+            raise self.failed
+        connection = self._connection
+        if connection is None:
+            raise StoreError("The database is not open.")
+        with connection.begin():
+            if len(group) == 1:
+                return [group[0](connection)]
+            return [_in_savepoint(connection, work) for work in group]
+
+
+class _Raised:
+    """An error, as the answer of one work."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+def _in_savepoint(connection: Connection, work: Work[Any]) -> Any:
+    try:
+        with connection.begin_nested():
+            return work(connection)
+    except (sqlalchemy.exc.OperationalError, sqlalchemy.exc.InternalError):
+        raise  # the disk, not the work: the whole group fails
+    except Exception as error:
+        return _Raised(error)
+
+
+class _Translated:
+    """Turns the drivers' errors into ours: no foreign exception leaves the store."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, sqlalchemy.exc.DBAPIError) or isinstance(error, sqlalchemy.exc.IntegrityError):
+            return
+        if _is_full(error):
+            raise StoreFull("The disk is full.") from error
+        raise StoreError(f"The database failed: {type(error.orig).__name__}: {error.orig}") from error
+
+
+def _is_full(error: sqlalchemy.exc.DBAPIError) -> bool:
+    """SQLite rolls back by itself when the disk is full, and then the savepoint's own rollback fails on top of it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        original = getattr(cause, "orig", None)
+        if getattr(original, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
+            return True
+        if getattr(original, "sqlstate", "") == "53100":  # PostgreSQL: disk_full
+            return True
+        cause = cause.__context__
+    return False
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of a SQLite file."""
+    return f"sqlite:///{path}"
+
+
+def _writing_engine(url: sqlalchemy.URL) -> Engine:
+    if url.get_backend_name() != "sqlite":
+        return sqlalchemy.create_engine(url, pool_size=1, max_overflow=0, pool_pre_ping=True)
+    engine = sqlalchemy.create_engine(
+        url, connect_args={"timeout": BUSY_TIMEOUT, "check_same_thread": False}, pool_size=1
+    )
+    event.listen(engine, "connect", _configure_writer)
+    event.listen(engine, "begin", _begin_immediate)
+    return engine
+
+
+def _reading_engine(url: sqlalchemy.URL) -> Engine:
+    if url.get_backend_name() != "sqlite":
+        options = {"options": "-c default_transaction_read_only=on"}
+        return sqlalchemy.create_engine(
+            url, pool_size=READERS, max_overflow=0, connect_args=options, pool_pre_ping=True
+        )
+    target = f"file:{url.database}?mode=ro"
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(target, uri=True, timeout=BUSY_TIMEOUT, check_same_thread=False)
+
+    return sqlalchemy.create_engine("sqlite://", creator=connect, poolclass=sqlalchemy.QueuePool, pool_size=READERS)
+
+
+def _configure_writer(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None  # BEGIN is ours, see _begin_immediate
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "trusted_schema=OFF", "foreign_keys=ON", "mmap_size=0"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,287 @@
+"""The journal: what was collected, exactly once, and the checkpoint beside it. See docs/explanation/commit-protocol.md.
+
+A page is committed in one transaction: its new signals as one compressed batch row, their keys, the checkpoint and the
+poll's counts. The transaction is fenced by the owner's epoch and by the checkpoint's version. Nothing in it can fail
+because of what a signal contains: bodies are bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+
+from conductor.core import clock
+from conductor.core import signal as signals
+from conductor.core.errors import Fenced, NotFound
+from conductor.core.signal import Checkpoint, Signal
+from conductor.store import schema, zstd
+
+LIVE = "live"
+DAY = 86_400_000_000  # microseconds
+_RECORDS = msgspec.msgpack.Decoder(list[tuple[str, bytes]])
+_KNOWN = select(schema.signal_keys.c.key, schema.signal_keys.c.digest).where(
+    schema.signal_keys.c.key.in_(bindparam("keys", expanding=True))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a lane of an integration stands, for its owner: `epoch` and `version` fence the next commit."""
+
+    integration_id: int
+    lane: str
+    epoch: int
+    version: int
+    checkpoint: Checkpoint | None
+    covered_until: datetime | None
+    moved_at: datetime | None = None
+
+    @property
+    def seen(self) -> timedelta:
+        """How old the record at the checkpoint was when it was read: the vendor keeps at least that much."""
+        if self.checkpoint is None or self.moved_at is None:
+            return timedelta(0)
+        return max(timedelta(0), self.moved_at - self.checkpoint.time)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What one page brought: its signals and the checkpoint that stands after it (None: it stays where it is)."""
+
+    poll_id: int
+    signals: Sequence[Signal]
+    checkpoint: Checkpoint | None
+    covered_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a commit did. `batch` is None when the page held nothing new."""
+
+    position: Position
+    new: int
+    duplicates: int
+    conflicts: int
+    batch: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One committed batch, as a reader of the journal gets it."""
+
+    integration_id: int
+    batch: int
+    committed_at: datetime
+    signals: Sequence[Signal]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sorted:
+    """A page's signals by what the journal already has."""
+
+    fresh: Mapping[bytes, Signal]
+    duplicates: int
+    conflicts: int
+
+
+def take_over(connection: Connection, integration_id: int, lane: str = LIVE) -> Position:
+    """Become the owner: older owners are fenced from now on. Raises NotFound for a removed integration."""
+    fences = schema.fences
+    grow = update(fences).where(fences.c.integration_id == integration_id).values(epoch=fences.c.epoch + 1)
+    epoch = connection.execute(grow.returning(fences.c.epoch)).scalar()
+    if epoch is None:
+        raise NotFound(f"There is no integration {integration_id}.")
+    return _position(connection, integration_id, lane, epoch)
+
+
+def commit(connection: Connection, position: Position, page: Page, now: datetime) -> Committed:
+    """Write one page and move the checkpoint. Raises Fenced when another owner came, or another commit."""
+    _check_fence(connection, position)
+    after = _move(connection, position, page, now)
+    found = _sort(connection, position.integration_id, page.signals)
+    batch = _append(connection, position, page, found, now) if found.fresh else None
+    done = Committed(after, len(found.fresh), found.duplicates, found.conflicts, batch)
+    _count(connection, page, done)
+    return done
+
+
+def positions(connection: Connection, lane: str = LIVE) -> dict[int, Position]:
+    """Where every integration stands, to look at; with epoch 0 they can commit nothing."""
+    rows = connection.execute(select(schema.checkpoints).where(schema.checkpoints.c.lane == lane))
+    return {row.integration_id: _read_position(row, 0) for row in rows}
+
+
+def read(connection: Connection, integration_id: int, first: int, last: int) -> list[Batch]:
+    """The batches from `first` to `last`, both included, in their order."""
+    table = schema.batches
+    rows = connection.execute(
+        select(table.c.batch, table.c.committed_at, table.c.body)
+        .where(table.c.integration_id == integration_id, table.c.batch.between(first, last))
+        .order_by(table.c.batch)
+    )
+    return [Batch(integration_id, row.batch, clock.from_micros(row.committed_at), unpack(row.body)) for row in rows]
+
+
+def find(connection: Connection, integration_id: int, batch: int, index: int) -> Signal:
+    """One signal by its place. Raises NotFound when the batch has passed the retention."""
+    found = read(connection, integration_id, batch, batch)
+    if not found or not 0 <= index < len(found[0].signals):
+        raise NotFound("The journal no longer holds this record.")
+    return found[0].signals[index]
+
+
+def pack(fresh: Sequence[Signal]) -> tuple[bytes, int]:
+    """A batch row's body and its size before compression."""
+    plain = msgspec.msgpack.encode([(signal.id, signal.raw) for signal in fresh])
+    return zstd.compress(plain), len(plain)
+
+
+def unpack(body: bytes) -> list[Signal]:
+    """The inverse of `pack`."""
+    return [Signal(signal_id, raw) for signal_id, raw in _RECORDS.decode(zstd.decompress(body))]
+
+
+def expire_keys(connection: Connection, integration_id: int, before: datetime) -> int:
+    """Forget keys committed before that day. Safe once the vendor can no longer serve the records."""
+    table, day = schema.signal_keys, clock.to_micros(before) // DAY
+    gone = delete(table).where(table.c.integration_id == integration_id, table.c.day < day)
+    return connection.execute(gone).rowcount
+
+
+def expire_batches(connection: Connection, integration_id: int, before: datetime, passed: int) -> int:
+    """Delete batches that every reader has passed, committed before that time (no signal is younger than its commit)."""
+    table = schema.batches
+    gone = delete(table).where(
+        table.c.integration_id == integration_id,
+        table.c.batch <= passed,
+        table.c.committed_at < clock.to_micros(before),
+    )
+    return connection.execute(gone).rowcount
+
+
+def stored(connection: Connection) -> int:
+    """How many signals the journal holds."""
+    return int(connection.execute(select(func.coalesce(func.sum(schema.batches.c.signals), 0))).scalar_one())
+
+
+def _position(connection: Connection, integration_id: int, lane: str, epoch: int) -> Position:
+    table = schema.checkpoints
+    query = select(table).where(table.c.integration_id == integration_id, table.c.lane == lane)
+    row = connection.execute(query).one_or_none()
+    return _read_position(row, epoch) if row else Position(integration_id, lane, epoch, 0, None, None)
+
+
+def _read_position(row: Row[Any], epoch: int) -> Position:
+    return Position(
+        integration_id=row.integration_id,
+        lane=row.lane,
+        epoch=epoch,
+        version=row.version,
+        checkpoint=None if row.position is None else Checkpoint(row.position, clock.from_micros(row.time)),
+        covered_until=None if row.covered_until is None else clock.from_micros(row.covered_until),
+        moved_at=clock.from_micros(row.moved_at),
+    )
+
+
+def _check_fence(connection: Connection, position: Position) -> None:
+    """On PostgreSQL the row stays locked to the end of the transaction, so no take-over comes between."""
+    fences = schema.fences
+    query = select(fences.c.epoch).where(fences.c.integration_id == position.integration_id).with_for_update()
+    if connection.execute(query).scalar() != position.epoch:
+        raise Fenced()
+
+
+def _move(connection: Connection, position: Position, page: Page, now: datetime) -> Position:
+    checkpoint = page.checkpoint or position.checkpoint
+    covered = page.covered_until or position.covered_until
+    if checkpoint == position.checkpoint and covered == position.covered_until:
+        return position
+    values: dict[str, object] = {
+        "position": None if checkpoint is None else checkpoint.position,
+        "time": None if checkpoint is None else clock.to_micros(checkpoint.time),
+        "version": position.version + 1,
+        "covered_until": None if covered is None else clock.to_micros(covered),
+        "moved_at": clock.to_micros(now),
+    }
+    _write_checkpoint(connection, position, values)
+    return replace(position, version=position.version + 1, checkpoint=checkpoint, covered_until=covered, moved_at=now)
+
+
+def _write_checkpoint(connection: Connection, position: Position, values: dict[str, object]) -> None:
+    table = schema.checkpoints
+    if position.version == 0:
+        row = {"integration_id": position.integration_id, "lane": position.lane, **values}
+        connection.execute(insert(table), row)
+        return
+    here = (table.c.integration_id == position.integration_id, table.c.lane == position.lane)
+    moved = connection.execute(update(table).where(*here, table.c.version == position.version).values(values))
+    if moved.rowcount != 1:
+        raise Fenced()
+
+
+def _sort(connection: Connection, integration_id: int, page: Sequence[Signal]) -> _Sorted:
+    """A record that comes twice is told by its key, also within the page; one with another body is a conflict."""
+    keyed = [(signals.key(integration_id, signal.id), signal) for signal in page]
+    known: dict[bytes, bytes] = {}
+    if keyed:
+        rows = connection.execute(_KNOWN, {"keys": [key for key, _ in keyed]})
+        known = {bytes(key): bytes(digest) for key, digest in rows}
+    fresh: dict[bytes, Signal] = {}
+    conflicts = 0
+    for key, signal in keyed:
+        if key in known:
+            conflicts += known[key] != signals.digest(signal.raw)
+        elif key in fresh:
+            conflicts += fresh[key].raw != signal.raw
+        else:
+            fresh[key] = signal
+    return _Sorted(fresh, len(keyed) - len(fresh), conflicts)
+
+
+def _append(connection: Connection, position: Position, page: Page, found: _Sorted, now: datetime) -> int:
+    fences = schema.fences
+    grow = update(fences).where(fences.c.integration_id == position.integration_id)
+    count = grow.values(last_batch=fences.c.last_batch + 1).returning(fences.c.last_batch)
+    batch = int(connection.execute(count).scalar_one())
+    moment = clock.to_micros(now)
+    keys = [
+        {
+            "key": key,
+            "integration_id": position.integration_id,
+            "digest": signals.digest(signal.raw),
+            "day": moment // DAY,
+        }
+        for key, signal in found.fresh.items()
+    ]
+    connection.execute(insert(schema.signal_keys), keys)
+    body, size = pack(list(found.fresh.values()))
+    row = {
+        "integration_id": position.integration_id,
+        "batch": batch,
+        "lane": position.lane,
+        "poll_id": page.poll_id,
+        "committed_at": moment,
+        "signals": len(found.fresh),
+        "size": size,
+        "body": body,
+    }
+    connection.execute(insert(schema.batches), row)
+    return batch
+
+
+def _count(connection: Connection, page: Page, done: Committed) -> None:
+    table = schema.polls
+    checkpoint = done.position.checkpoint
+    values = {
+        "fetched": table.c.fetched + len(page.signals),
+        "new": table.c.new + done.new,
+        "duplicates": table.c.duplicates + done.duplicates,
+        "conflicts": table.c.conflicts + done.conflicts,
+        "position_to": None if checkpoint is None else clock.to_micros(checkpoint.time),
+    }
+    connection.execute(update(table).where(table.c.id == page.poll_id).values(values))

@@ -1,0 +1,183 @@
+"""The record of every poll: opened when it begins, counted by each commit, closed when it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row, and_, delete, func, insert, select, update
+
+from conductor.core import clock
+from conductor.core.poll import OK, RUNNING, Poll
+from conductor.store import schema
+from conductor.store.journal import LIVE, Position
+
+_table = schema.polls
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a poll ended, for its record."""
+
+    result: str
+    reason: str = ""
+    facts: Mapping[str, Any] | None = None
+    needs_person: bool = False
+    retry_at: datetime | None = None
+    requests: int = 0
+    complete: bool = False
+    rate_limit: int | None = None
+    rate_remaining: int | None = None
+
+
+def begin(connection: Connection, position: Position, now: datetime) -> int:
+    """Open a record; the answer is its id."""
+    checkpoint = position.checkpoint
+    at = None if checkpoint is None else clock.to_micros(checkpoint.time)
+    row = {
+        "integration_id": position.integration_id,
+        "lane": position.lane,
+        "started_at": clock.to_micros(now),
+        "result": RUNNING,
+        "position_from": at,
+        "position_to": at,
+    }
+    return int(connection.execute(insert(_table).values(row).returning(_table.c.id)).scalar_one())
+
+
+def end(connection: Connection, poll_id: int, outcome: Outcome, now: datetime) -> Poll:
+    """Close a record and give it back."""
+    values = {
+        "finished_at": clock.to_micros(now),
+        "result": outcome.result,
+        "reason": outcome.reason,
+        "facts": msgspec.json.encode(outcome.facts or {}).decode(),
+        "needs_person": outcome.needs_person,
+        "retry_at": None if outcome.retry_at is None else clock.to_micros(outcome.retry_at),
+        "requests": outcome.requests,
+        "complete": outcome.complete,
+        "rate_limit": outcome.rate_limit,
+        "rate_remaining": outcome.rate_remaining,
+    }
+    connection.execute(update(_table).where(_table.c.id == poll_id).values(values))
+    return get(connection, poll_id)
+
+
+def fail(connection: Connection, integration_id: int, outcome: Outcome, now: datetime) -> None:
+    """Record a poll that could not even be made, or that crashed: the open record when there is one."""
+    running = select(func.max(_table.c.id)).where(_table.c.integration_id == integration_id, _table.c.result == RUNNING)
+    poll_id = connection.execute(running).scalar()
+    if poll_id is None:
+        row = {
+            "integration_id": integration_id,
+            "lane": LIVE,
+            "started_at": clock.to_micros(now),
+            "result": RUNNING,
+        }
+        poll_id = connection.execute(insert(_table).values(row).returning(_table.c.id)).scalar_one()
+    end(connection, poll_id, outcome, now)
+
+
+def interrupt(connection: Connection, integration_id: int, now: datetime) -> None:
+    """Close the records that an earlier owner left open."""
+    open_ones = (_table.c.integration_id == integration_id, _table.c.result == RUNNING)
+    values = {"finished_at": clock.to_micros(now), "result": "interrupted", "reason": "Conductor was stopped."}
+    connection.execute(update(_table).where(*open_ones).values(values))
+
+
+def get(connection: Connection, poll_id: int) -> Poll:
+    """By id."""
+    return _poll(connection.execute(select(_table).where(_table.c.id == poll_id)).one())
+
+
+def recent(connection: Connection, integration_id: int, limit: int, before: int | None = None) -> list[Poll]:
+    """The newest first; `before` is a poll's id, to page on."""
+    query = select(_table).where(_table.c.integration_id == integration_id)
+    if before is not None:
+        query = query.where(_table.c.id < before)
+    return [_poll(row) for row in connection.execute(query.order_by(_table.c.id.desc()).limit(limit))]
+
+
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """An integration's last finished poll, its last good one, when the present row of failures began, and whether a
+    poll is running."""
+
+    last: Poll | None = None
+    good: Poll | None = None
+    failing_since: datetime | None = None
+    running: bool = False
+
+
+def latest(connection: Connection, integration_ids: Sequence[int]) -> dict[int, Latest]:
+    """For each of these integrations, in a few statements whatever their number."""
+    finished = _newest(connection, integration_ids, _table.c.result.not_in((RUNNING, "interrupted")))
+    good = _newest(connection, integration_ids, _table.c.result == OK)
+    failing = _failing_since(connection, integration_ids)
+    running = _newest(connection, integration_ids, _table.c.result == RUNNING)
+    return {id_: Latest(finished.get(id_), good.get(id_), failing.get(id_), id_ in running) for id_ in integration_ids}
+
+
+def events_since(connection: Connection, since: datetime) -> dict[int, int]:
+    """How many new signals each integration's polls brought since then."""
+    query = (
+        select(_table.c.integration_id, func.sum(_table.c.new))
+        .where(_table.c.started_at >= clock.to_micros(since))
+        .group_by(_table.c.integration_id)
+    )
+    return {integration_id: int(total) for integration_id, total in connection.execute(query)}
+
+
+def expire(connection: Connection, before: datetime) -> int:
+    """Delete records that began before that time."""
+    return connection.execute(delete(_table).where(_table.c.started_at < clock.to_micros(before))).rowcount
+
+
+def _newest(connection: Connection, integration_ids: Sequence[int], condition: Any) -> dict[int, Poll]:
+    newest = (
+        select(func.max(_table.c.id))
+        .where(_table.c.integration_id.in_(integration_ids), _table.c.lane == LIVE, condition)
+        .group_by(_table.c.integration_id)
+    )
+    rows = connection.execute(select(_table).where(_table.c.id.in_(newest)))
+    return {row.integration_id: _poll(row) for row in rows}
+
+
+def _failing_since(connection: Connection, integration_ids: Sequence[int]) -> dict[int, datetime]:
+    good = (
+        select(_table.c.integration_id, func.max(_table.c.id).label("id"))
+        .where(_table.c.integration_id.in_(integration_ids), _table.c.lane == LIVE, _table.c.result == OK)
+        .group_by(_table.c.integration_id)
+        .subquery()
+    )
+    query = (
+        select(_table.c.integration_id, func.min(_table.c.started_at))
+        .join(good, good.c.integration_id == _table.c.integration_id, isouter=True)
+        .where(
+            _table.c.integration_id.in_(integration_ids),
+            _table.c.lane == LIVE,
+            _table.c.result.not_in((OK, RUNNING, "interrupted")),
+            and_(_table.c.id > func.coalesce(good.c.id, 0)),
+        )
+        .group_by(_table.c.integration_id)
+    )
+    return {integration_id: clock.from_micros(at) for integration_id, at in connection.execute(query)}
+
+
+def _moment(micros: int | None) -> datetime | None:
+    return None if micros is None else clock.from_micros(micros)
+
+
+def _poll(row: Row[Any]) -> Poll:
+    times: dict[str, Any] = {name: _moment(getattr(row, name)) for name in ("finished_at", "retry_at", "position_from", "position_to")}
+    plain = ("id", "integration_id", "lane", "result", "reason", "needs_person", "requests", "fetched", "new")
+    more = ("duplicates", "conflicts", "complete", "rate_limit", "rate_remaining")
+    return Poll(
+        started_at=clock.from_micros(row.started_at),
+        facts=msgspec.json.decode(row.facts),
+        **times,
+        **{name: getattr(row, name) for name in plain + more},
+    )

@@ -1,0 +1,237 @@
+"""The tables, once for SQLite and PostgreSQL. Times are microseconds since 1970-01-01 UTC, in BIGINT."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+# A counter that is never used again after a delete: AUTOINCREMENT on SQLite, an identity on PostgreSQL.
+COUNTER = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _id() -> Column[int]:
+    return Column("id", COUNTER, primary_key=True, autoincrement=True)
+
+
+def _integration() -> Column[int]:
+    return Column("integration_id", COUNTER, ForeignKey("integrations.id"), nullable=False)
+
+
+facts = Table(
+    "facts",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    comment="What belongs to the installation as a whole: its id, the key check value.",
+)
+
+integrations = Table(
+    "integrations",
+    metadata,
+    _id(),
+    Column("name", Text, nullable=False),
+    Column("connector", Text, nullable=False),
+    Column("config", Text, nullable=False, comment="JSON, without secrets"),
+    Column("enabled", Boolean, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    Column("changed_by", Text, nullable=False),
+    Column("removed_at", BigInteger),
+    sqlite_autoincrement=True,
+)
+Index(
+    "uq_integrations_name",
+    integrations.c.name,
+    unique=True,
+    sqlite_where=text("removed_at IS NULL"),
+    postgresql_where=text("removed_at IS NULL"),
+)
+
+secrets = Table(
+    "secrets",
+    metadata,
+    Column("owner", Text, nullable=False, comment="integration/<id>"),
+    Column("field", Text, nullable=False),
+    Column("context", Text, nullable=False, comment="what the secret is bound to, for example its host"),
+    Column("version", Integer, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("wrapped_key", LargeBinary, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("set_at", BigInteger, nullable=False),
+    Column("set_by", Text, nullable=False),
+    PrimaryKeyConstraint("owner", "field"),
+)
+
+fences = Table(
+    "fences",
+    metadata,
+    Column("integration_id", COUNTER, ForeignKey("integrations.id"), primary_key=True, autoincrement=False),
+    Column("epoch", BigInteger, nullable=False, comment="grows with every change of owner"),
+    Column("last_batch", BigInteger, nullable=False),
+    comment="One fence and one batch counter an integration.",
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    _integration(),
+    Column("lane", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("moved_at", BigInteger, nullable=False, comment="when this row was written last"),
+    Column("position", LargeBinary, comment="NULL until a position is settled"),
+    Column("time", BigInteger),
+    Column("covered_until", BigInteger),
+    PrimaryKeyConstraint("integration_id", "lane"),
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    _integration(),
+    Column("batch", BigInteger, nullable=False),
+    Column("lane", Text, nullable=False),
+    Column("poll_id", BigInteger, nullable=False),
+    Column("committed_at", BigInteger, nullable=False),
+    Column("signals", Integer, nullable=False),
+    Column("size", Integer, nullable=False, comment="bytes before compression"),
+    Column("body", LargeBinary, nullable=False, comment="see conductor.store.journal"),
+    PrimaryKeyConstraint("integration_id", "batch"),
+)
+
+signal_keys = Table(
+    "signal_keys",
+    metadata,
+    Column("key", LargeBinary, nullable=False, primary_key=True),
+    Column("integration_id", COUNTER, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("day", Integer, nullable=False, comment="days since 1970-01-01 of the commit, for expiry"),
+    sqlite_with_rowid=False,
+)
+
+polls = Table(
+    "polls",
+    metadata,
+    _id(),
+    _integration(),
+    Column("lane", Text, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger),
+    Column("result", Text, nullable=False, comment="running, ok, or the error's code"),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("facts", Text, nullable=False, server_default="{}", comment="JSON, the error's facts"),
+    Column("needs_person", Boolean, nullable=False, server_default=text("false")),
+    Column("retry_at", BigInteger),
+    Column("requests", Integer, nullable=False, server_default="0"),
+    Column("fetched", Integer, nullable=False, server_default="0"),
+    Column("new", Integer, nullable=False, server_default="0"),
+    Column("duplicates", Integer, nullable=False, server_default="0"),
+    Column("conflicts", Integer, nullable=False, server_default="0"),
+    Column("complete", Boolean, nullable=False, server_default=text("false"), comment="reached the end of the log"),
+    Column("position_from", BigInteger),
+    Column("position_to", BigInteger),
+    Column("rate_limit", Integer),
+    Column("rate_remaining", Integer),
+    sqlite_autoincrement=True,
+)
+Index("ix_polls_integration_started", polls.c.integration_id, polls.c.started_at)
+
+gaps = Table(
+    "gaps",
+    metadata,
+    _id(),
+    _integration(),
+    Column("begins", BigInteger, nullable=False),
+    Column("ends", BigInteger, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("state", Text, nullable=False, comment="open, recovering, recovered, lost or closed"),
+    Column("found_at", BigInteger, nullable=False),
+    Column("closed_at", BigInteger),
+    Column("closed_by", Text, nullable=False, server_default=""),
+    Column("note", Text, nullable=False, server_default=""),
+    sqlite_autoincrement=True,
+)
+Index("ix_gaps_integration", gaps.c.integration_id)
+
+cursors = Table(
+    "cursors",
+    metadata,
+    Column("reader", Text, nullable=False, comment="who reads, with its target"),
+    _integration(),
+    Column("batch", BigInteger, nullable=False, comment="everything up to here is done"),
+    Column("pending_to", BigInteger, comment="the range being inserted ends here"),
+    PrimaryKeyConstraint("reader", "integration_id"),
+)
+
+users = Table(
+    "users",
+    metadata,
+    _id(),
+    Column("email", Text, nullable=False, unique=True, comment="lower case"),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False, comment="viewer, analyst or admin"),
+    Column("password", Text, nullable=False, comment="argon2id"),
+    Column("time_zone", Text, nullable=False, server_default="UTC"),
+    Column("active", Boolean, nullable=False, server_default=text("true")),
+    Column("created_at", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+login_failures = Table(
+    "login_failures",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True, comment="SHA-256 of the e-mail, whether an account has it or not"),
+    Column("failures", Integer, nullable=False),
+    Column("locked_until", BigInteger, nullable=False),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True, comment="SHA-256 of the cookie's value"),
+    Column("user_id", COUNTER, ForeignKey("users.id"), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    Column("address", Text, nullable=False),
+)
+
+setup_links = Table(
+    "setup_links",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True, comment="SHA-256 of the token"),
+    Column("expires_at", BigInteger, nullable=False),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    _id(),
+    Column("time", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("detail", Text, nullable=False, comment="JSON, secrets never"),
+    sqlite_autoincrement=True,
+)
