@@ -1,0 +1,1 @@
+"""Auth0: tenant logs over the Management API."""

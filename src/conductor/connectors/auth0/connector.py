@@ -1,0 +1,171 @@
+"""The connector for Auth0's tenant log: checkpoint paging with an overlap, so that late records are not missed.
+
+One pass reads from the checkpoint to the end of the log. `head` is how far this pass has read; what becomes durable
+trails it by the overlap, because a record with a smaller id might become visible late. docs/explanation/checkpoint.md
+proves the rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import ClassVar
+
+from conductor.connectors.auth0 import check, log_ids, page
+from conductor.connectors.auth0.advice import ADVICE
+from conductor.connectors.auth0.api import Api, CheckpointRefused
+from conductor.connectors.auth0.config import LONGEST_RETENTION, TenantConfig
+from conductor.connectors.auth0.mapping import normalize
+from conductor.core.artifact import Artifact
+from conductor.core.connector import CheckStep
+from conductor.core.errors import CheckpointLost, UnexpectedResponse
+from conductor.core.signal import Checkpoint, Signal, SignalBatch
+from conductor.outbound.client import Answer, Client
+from conductor.outbound.oauth2 import TokenSource
+
+TAKE = 100  # records a request, the most that Auth0 serves
+OVERLAP = timedelta(seconds=300)
+
+
+@dataclass(slots=True)
+class _Pass:
+    """Where one pass stands. `durable` may be None until a served id is older than the overlap."""
+
+    head: str
+    durable: Checkpoint | None
+    first: datetime | None = None
+    frozen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """Where a first pass begins (empty: there is nothing yet), and what was found on the way."""
+
+    head: str
+    batch: SignalBatch | None
+
+
+class Connector:
+    """Auth0 (Okta Customer Identity Cloud): logins, failures, administration."""
+
+    slug: ClassVar = "auth0"
+    title: ClassVar = "Auth0"
+    category: ClassVar = "Identity & Access"
+    polling_interval: ClassVar = timedelta(minutes=5)
+    Config: ClassVar = TenantConfig
+    advice: ClassVar = ADVICE
+
+    def __init__(self, config: TenantConfig, http: Client | None = None, tokens: TokenSource | None = None) -> None:
+        self._config = config
+        self._http = http
+        self._tokens = tokens or TokenSource()
+
+    async def check(self) -> AsyncGenerator[CheckStep, None]:
+        """The nine steps of a connection test."""
+        async for step in check.steps(self._config, self._client(), self._tokens):
+            yield step
+
+    async def poll(self, checkpoint: Checkpoint | None) -> AsyncGenerator[SignalBatch, None]:
+        """One pass. Raises CheckpointLost when Auth0 refuses the position and the way round it too."""
+        api = Api(self._config, self._client(), self._tokens)
+        if checkpoint is None:
+            start = await self._start(api)
+            where = _Pass(start.head, None)
+            if start.batch is not None:
+                yield start.batch
+            if not start.head:
+                return
+        else:
+            where = _Pass(checkpoint.position.decode("ascii", "replace"), checkpoint)
+        async for batch in self._pass(api, where):
+            yield batch
+
+    def normalize(self, signal: Signal) -> Artifact:
+        """Auth0's fields in ours. Raises NormalizeError."""
+        return normalize(signal.raw, client_id=self._config.client_id, signal_id=signal.id)
+
+    def _client(self) -> Client:
+        if self._http is None:
+            raise RuntimeError("This connector was built to normalize only.")
+        return self._http
+
+    async def _pass(self, api: Api, where: _Pass) -> AsyncGenerator[SignalBatch, None]:
+        while True:
+            answer = await self._page(api, where)
+            where.first = where.first or answer.date
+            signals = page.signals(answer.body)
+            last = max((signal.id for signal in signals if not signal.id.startswith(page.SYNTHETIC)), default="")
+            if last <= where.head:  # empty, or no progress
+                yield SignalBatch(signals, where.durable, where.first - OVERLAP)
+                return
+            _advance(where, signals, last, answer.date)
+            reached = _time(last, answer.date) >= where.first  # else a busy tenant never ends
+            yield SignalBatch(signals, where.durable, where.first - OVERLAP if reached else None)
+            if reached:
+                return
+
+    async def _page(self, api: Api, where: _Pass) -> Answer:
+        try:
+            return await api.logs({"from": where.head, "take": str(TAKE)})
+        except CheckpointRefused:
+            if where.first is not None or where.durable is None:
+                raise UnexpectedResponse("Auth0 refused a position it served.", code="auth0.response.shape") from None
+        return await self._page_after_refusal(api, where, where.durable)
+
+    async def _page_after_refusal(self, api: Api, where: _Pass, lost: Checkpoint) -> Answer:
+        """Ask again from an id made of the checkpoint's time; when that is refused too, the position is lost."""
+        where.head = log_ids.synthetic_id(lost.time, where.head[: log_ids.PREFIX_LENGTH])
+        try:
+            return await api.logs({"from": where.head, "take": str(TAKE)})
+        except CheckpointRefused as error:
+            oldest, date = await self._oldest(api)
+            if oldest is None:
+                raise CheckpointLost(code="auth0.checkpoint.expired", resume=None, oldest=date) from error
+            raise CheckpointLost(
+                code="auth0.checkpoint.expired",
+                resume=Checkpoint(oldest.id.encode(), _time(oldest.id, date)),
+                oldest=_time(oldest.id, date),
+                found=(oldest,),
+            ) from error
+
+    async def _start(self, api: Api) -> _Start:
+        """An id below everything that is wanted. One search tells how this tenant's ids begin."""
+        answer = await api.logs({"per_page": "1"})
+        newest = page.signals(answer.body)
+        if not newest:
+            return _Start("", SignalBatch((), None, answer.date - OVERLAP))
+        if log_ids.log_id_time(newest[0].id) is None:
+            return await self._start_at_oldest(api)
+        begin = self._config.start or answer.date - LONGEST_RETENTION - timedelta(days=1)
+        return _Start(log_ids.synthetic_id(begin, newest[0].id[: log_ids.PREFIX_LENGTH]), None)
+
+    async def _start_at_oldest(self, api: Api) -> _Start:
+        """For ids of another make: begin with the oldest record, which `from` itself would leave out."""
+        oldest, _ = await self._oldest(api)
+        if oldest is None:
+            return _Start("", None)
+        return _Start(oldest.id, SignalBatch((oldest,), None))
+
+    async def _oldest(self, api: Api) -> tuple[Signal | None, datetime]:
+        answer = await api.logs({"sort": "date:1", "per_page": "1"})
+        found = page.signals(answer.body)
+        return (found[0] if found else None), answer.date
+
+
+def _advance(where: _Pass, signals: Sequence[Signal], last: str, date: datetime) -> None:
+    """Move the head, and the durable position behind it: always an id that was served, and older than the overlap."""
+    safe = date - OVERLAP
+    if not where.frozen:
+        settled = [signal.id for signal in signals if where.head < signal.id and _time(signal.id, safe) <= safe]
+        settled = [name for name in settled if not name.startswith(page.SYNTHETIC)]
+        if settled:
+            newest = max(settled)
+            where.durable = Checkpoint(newest.encode(), _time(newest, date))
+    where.frozen = where.frozen or _time(last, safe) > safe
+    where.head = last
+
+
+def _time(log_id: str, otherwise: datetime) -> datetime:
+    """The time in the id; ids of another make count as settled, which is the plain cursor without an overlap."""
+    return log_ids.log_id_time(log_id) or otherwise

@@ -1,0 +1,83 @@
+"""From one answer of the Management API to its signals, each with its exact bytes."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+
+import msgspec
+
+from conductor.connectors.auth0 import lenient
+from conductor.core.errors import UnexpectedResponse
+from conductor.core.signal import Signal
+
+LONGEST_ID = 512
+SYNTHETIC = "sha256:"  # begins an id made here: it stands for no position in the log
+
+
+class _Ids(msgspec.Struct, gc=False):
+    log_id: str | None = None
+    object_id: str | None = msgspec.field(name="_id", default=None)
+
+
+_EVENTS = msgspec.json.Decoder(list[msgspec.Raw])
+_IDS = msgspec.json.Decoder(_Ids)
+_TEXT = msgspec.json.Decoder(str)
+_REFUSED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+def signals(body: bytes) -> list[Signal]:
+    """The page's signals in its order, each id once. Raises UnexpectedResponse when it is no array or cut short.
+
+    A record without a usable id of its own gets one made of its bytes, `sha256:…`, so that it is still kept once.
+    """
+    found: dict[str, Signal] = {}
+    for raw in _events(body):
+        name = _id(raw)
+        if name not in found:
+            found[name] = Signal(name, raw)
+    return list(found.values())
+
+
+def _events(body: bytes) -> list[bytes]:
+    try:
+        return [bytes(raw) for raw in _EVENTS.decode(body)]
+    except _REFUSED:
+        return _odd_events(body)
+
+
+def _odd_events(body: bytes) -> list[bytes]:
+    try:
+        return lenient.elements(body)
+    except lenient.Truncated as error:
+        raise UnexpectedResponse("The page ends too early.", code="auth0.response.truncated", size=len(body)) from error
+    except lenient.Malformed as error:
+        raise UnexpectedResponse(
+            "The page is not a JSON array.", code="auth0.response.shape", size=len(body)
+        ) from error
+
+
+def _id(raw: bytes) -> str:
+    try:
+        ids = _IDS.decode(raw)
+    except _REFUSED:
+        ids = _odd_ids(raw)
+    for candidate in (ids.log_id, ids.object_id):
+        if candidate and len(candidate) <= LONGEST_ID:
+            return candidate
+    return SYNTHETIC + sha256(raw).hexdigest()
+
+
+def _odd_ids(raw: bytes) -> _Ids:
+    try:
+        found = lenient.members(raw)
+    except ValueError:
+        return _Ids()
+    return _Ids(_exact_text(found.get("log_id")), _exact_text(found.get("_id")))
+
+
+def _exact_text(value: bytes | None) -> str | None:
+    """A string only when nothing had to be replaced in it: two records must not come to share an id."""
+    try:
+        return None if value is None else _TEXT.decode(value)
+    except _REFUSED:
+        return None

@@ -1,0 +1,253 @@
+"""An HTTP client for servers that are not ours: guarded, paced, bounded, with a deadline over everything.
+
+It never follows a redirect, reads no proxy from the environment, and accepts no invalid certificate. A GET is tried a
+few times within one deadline; nobody above it retries except the poller, between polls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from typing import Self
+
+import httpcore2
+import httpx2
+
+from conductor import __version__
+from conductor.core import clock
+from conductor.core.config import Allowance
+from conductor.core.errors import Misconfigured, RateLimited, Unavailable, UnexpectedResponse
+from conductor.outbound import body, failures, guard, pace, probe
+from conductor.outbound.guard import GuardedBackend, Policy
+
+DEADLINE = 30.0  # seconds for one GET, its repetitions included
+TRIES = 3
+KEEP_ALIVE = 90.0  # seconds
+PLAUSIBLE_SKEW = 366 * 86_400.0  # seconds; a Date header further away is not believed
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A complete answer: header names in lower case, the body decoded, the server's time."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    date: datetime
+
+
+@dataclass(slots=True)
+class Usage:
+    """What one poll used: requests made, the limit last announced, the server's clock against ours (seconds)."""
+
+    requests: int = 0
+    limit: int | None = None
+    remaining: int | None = None
+    skew: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How a client gets out: the guard's policy, further certificates to trust (PEM), a proxy, and who named it."""
+
+    policy: Policy = field(default_factory=Policy)
+    ca_bundle: str = ""
+    proxy: str = ""
+    proxy_password: str = ""
+    proxy_trusted: bool = False
+
+
+class Client:
+    """Speaks to one vendor's tenant. `vendor` is put before the codes of vendor-neutral failures (`<vendor>.server`)."""
+
+    def __init__(self, vendor: str, route: Route, limiter: pace.Limiter, allowance: Callable[[int], Allowance]) -> None:
+        self.vendor = vendor
+        self.usage = Usage()
+        self._route = route
+        self._limiter = limiter
+        self._allowance = allowance
+        self._http: httpx2.AsyncClient | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close its connections. Safe twice, and without use."""
+        if self._http is not None:
+            await self._http.aclose()
+            self._http = None
+
+    async def get(self, url: str, headers: Mapping[str, str], params: Mapping[str, str] | None = None) -> Answer:
+        """GET, tried up to TRIES times within DEADLINE. Raises RateLimited, Unavailable, Misconfigured or
+        UnexpectedResponse; statuses that only the vendor's connector understands (2xx, 4xx) come back."""
+        try:
+            async with asyncio.timeout(DEADLINE):
+                return await self._get_patiently(url, headers, params)
+        except TimeoutError as error:
+            raise Unavailable("The answer took too long.", code="net.timeout", domain=_host(url)) from error
+
+    async def post_form(self, url: str, fields: Mapping[str, str]) -> Answer:
+        """POST a form once. Raises as `get` does."""
+        try:
+            async with asyncio.timeout(DEADLINE):
+                return await self._once("POST", url, {}, data=dict(fields), patience=86_400.0)
+        except TimeoutError as error:
+            raise Unavailable("The answer took too long.", code="net.timeout", domain=_host(url)) from error
+
+    @property
+    def proxied(self) -> bool:
+        """Whether a proxy stands between: then names are resolved there."""
+        return bool(self._route.proxy)
+
+    async def addresses(self, host: str, port: int) -> list[guard.Address]:
+        """For a connection test: the checked addresses of a host."""
+        return await probe.addresses(host, port, self._route.policy)
+
+    async def connect(self, host: str, port: int, found: Sequence[guard.Address]) -> None:
+        """For a connection test: whether a socket opens."""
+        await probe.connect(host, port, found)
+
+    async def handshake(self, host: str, port: int, address: guard.Address) -> probe.Certificate:
+        """For a connection test: the server's certificate, checked."""
+        return await probe.handshake(host, port, address, _tls(self._route.ca_bundle))
+
+    async def _get_patiently(self, url: str, headers: Mapping[str, str], params: Mapping[str, str] | None) -> Answer:
+        attempt = 1
+        while True:
+            try:
+                return await self._once("GET", url, headers, params=params)
+            except Unavailable as error:
+                if attempt >= TRIES or error.code.startswith("net.dns"):
+                    raise
+            await asyncio.sleep(pace.backoff(attempt, cap=4.0))
+            attempt += 1
+
+    async def _once(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        params: Mapping[str, str] | None = None,
+        data: dict[str, str] | None = None,
+        patience: float = pace.MAX_WAIT,
+    ) -> Answer:
+        await self._limiter.wait()
+        self.usage.requests += 1
+        try:
+            answer = await self._exchange(method, url, headers, params, data)
+        except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError, OSError) as error:
+            raise failures.classify(error, _host(url), self._route.proxy) from error
+        return self._judge(answer, _host(url), patience)
+
+    async def _exchange(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        params: Mapping[str, str] | None,
+        data: dict[str, str] | None,
+    ) -> Answer:
+        http = self._open()
+        request = http.build_request(method, url, params=params, data=data, headers=dict(headers))
+        response = await http.send(request, stream=True)
+        try:
+            # Repeated headers are joined by a comma, which makes a stacked encoding visible.
+            lowered = {name.lower(): value for name, value in response.headers.items()}
+            content = await body.read(response.aiter_raw(), lowered)
+        finally:
+            await response.aclose()
+        return Answer(response.status_code, lowered, content, self._server_time(lowered))
+
+    def _judge(self, answer: Answer, host: str, patience: float) -> Answer:
+        rate = pace.read_headers(answer.headers)
+        if rate.limit is not None:
+            self.usage.limit, self.usage.remaining = rate.limit, rate.remaining
+        self._limiter.observe(rate, self._allowance)
+        if answer.status == 429:
+            told = pace.wait_told(answer.headers, answer.date, most=patience)
+            raise RateLimited(retry_after=told, code=f"{self.vendor}.rate.limited", limit=rate.limit, domain=host)
+        if answer.status == 407:
+            raise Misconfigured(code="net.proxy.auth", proxy=failures.without_password(self._route.proxy))
+        if answer.status >= 500:
+            raise Unavailable(f"HTTP {answer.status}", code=f"{self.vendor}.server", status=answer.status, domain=host)
+        if 300 <= answer.status < 400:
+            raise UnexpectedResponse("The server redirects, which is not followed.", code="net.redirect", domain=host)
+        return answer
+
+    def _server_time(self, headers: Mapping[str, str]) -> datetime:
+        """The server's Date; ours less two minutes where it is missing or absurd (reliability: fault 34)."""
+        local = clock.now()
+        try:
+            date = parsedate_to_datetime(headers.get("date", ""))
+        except (ValueError, TypeError, IndexError, OverflowError):
+            return local - failures.DATELESS
+        date = date if date.tzinfo else date.replace(tzinfo=UTC)
+        skew = (local - date).total_seconds()
+        if abs(skew) > PLAUSIBLE_SKEW:
+            return local - failures.DATELESS
+        self.usage.skew = skew
+        return date
+
+    def _open(self) -> httpx2.AsyncClient:
+        if self._http is None:
+            self._http = httpx2.AsyncClient(
+                transport=_transport(self._route),
+                trust_env=False,
+                follow_redirects=False,
+                timeout=httpx2.Timeout(DEADLINE),
+                headers={
+                    "user-agent": f"conductor/{__version__}",
+                    "accept": "application/json",
+                    "accept-encoding": "gzip",
+                },
+            )
+        return self._http
+
+
+def _transport(route: Route) -> httpx2.AsyncHTTPTransport:
+    """httpx takes no network backend, httpcore's pools do: the guard is put into the pool that httpx made."""
+    trusted: set[tuple[str, int]] = set()
+    proxy = None
+    if route.proxy:
+        proxy = _proxy(route)
+        if route.proxy_trusted:
+            trusted.add((proxy.url.host, proxy.url.port or 80))
+    limits = httpx2.Limits(max_connections=4, max_keepalive_connections=1, keepalive_expiry=KEEP_ALIVE)
+    transport = httpx2.AsyncHTTPTransport(verify=_tls(route.ca_bundle), trust_env=False, limits=limits, proxy=proxy)
+    pool: httpcore2.AsyncConnectionPool = transport._pool
+    pool._network_backend = GuardedBackend(route.policy, trusted=frozenset(trusted))
+    return transport
+
+
+def _proxy(route: Route) -> httpx2.Proxy:
+    url = httpx2.URL(route.proxy)
+    if route.proxy_password:
+        return httpx2.Proxy(url.copy_with(userinfo=b""), auth=(url.username, route.proxy_password))
+    return httpx2.Proxy(url)
+
+
+def _tls(ca_bundle: str) -> ssl.SSLContext:
+    """The system's certificates and the operator's; there is no switch to skip verification."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if ca_bundle.strip():
+        try:
+            context.load_verify_locations(cadata=ca_bundle)
+        except (ssl.SSLError, ValueError) as error:
+            raise Misconfigured("The CA bundle is not a certificate in PEM.", code="net.tls.bundle") from error
+    return context
+
+
+def _host(url: str) -> str:
+    return httpx2.URL(url).host

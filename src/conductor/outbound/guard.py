@@ -1,0 +1,148 @@
+"""Where sockets open: names are resolved once, every answer is checked, and the checked address is connected to.
+
+The deny list is our own. `ipaddress.is_global` calls several dangerous ranges public (NAT64 and 6to4 of loopback,
+IPv4-compatible addresses, site-local, multicast, Azure's wire server); see docs/explanation/egress.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import httpcore2
+
+from conductor.core.errors import Misconfigured, Unavailable
+
+HTTPS = 443
+RESOLVE_TIMEOUT = 5.0  # seconds
+CONNECT_TIMEOUT = 10.0  # seconds for each address
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_DENIED_V4 = (
+    "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 168.63.129.16/32 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 "
+    "192.0.2.0/24 192.31.196.0/24 192.52.193.0/24 192.88.99.0/24 192.168.0.0/16 192.175.48.0/24 198.18.0.0/15 "
+    "198.51.100.0/24 203.0.113.0/24 224.0.0.0/4 240.0.0.0/4"
+)
+_DENIED_V6 = (
+    "::/8 64:ff9b::/96 64:ff9b:1::/48 100::/64 100:0:0:1::/64 2001::/23 2001:db8::/32 2002::/16 2620:4f:8000::/48 "
+    "3fff::/20 5f00::/16 fc00::/7 fe80::/10 fec0::/10 ff00::/8"
+)
+DENIED: tuple[Network, ...] = tuple(ipaddress.ip_network(item) for item in f"{_DENIED_V4} {_DENIED_V6}".split())
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Which addresses may be spoken to. `allowed` comes from the operator's command line only, never from a form."""
+
+    allowed: Sequence[Network] = field(default_factory=tuple)
+
+    def permits(self, address: Address, port: int) -> bool:
+        """Public addresses on port 443; allowed networks on any port."""
+        plain = _unmapped(address)
+        if any(plain.version == network.version and plain in network for network in self.allowed):
+            return True
+        return port == HTTPS and not is_denied(plain)
+
+    def check(self, host: str, addresses: Sequence[Address], port: int) -> None:
+        """Raise Misconfigured unless every address is permitted: a mixed answer is refused whole."""
+        for address in addresses:
+            if not self.permits(address, port):
+                private = is_denied(_unmapped(address))
+                code = "net.address.private" if private else "net.port.refused"
+                raise Misconfigured(
+                    f"{host} is refused by the egress guard.", code=code, domain=host, ip=str(address), port=port
+                )
+
+
+def is_denied(address: Address) -> bool:
+    """Whether the address lies in a range that is never a vendor's."""
+    return any(address.version == network.version and address in network for network in DENIED)
+
+
+def parse_networks(items: Iterable[str]) -> tuple[Network, ...]:
+    """Networks such as 10.0.0.0/8 or 127.0.0.1. Raises ValueError."""
+    return tuple(ipaddress.ip_network(item.strip()) for item in items if item.strip())
+
+
+async def resolve(host: str, port: int) -> list[Address]:
+    """The addresses of a host name, once each. Odd numeric spellings never reach the resolver.
+
+    Raises Misconfigured for those, Unavailable when DNS has no answer.
+    """
+    literal = _literal(host)
+    if literal is not None:
+        return [literal]
+    if _is_odd_number(host):
+        raise Misconfigured(f"{host} is an unusual way to write an address.", code="net.address.odd", domain=host)
+    try:
+        async with asyncio.timeout(RESOLVE_TIMEOUT):
+            answers = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except TimeoutError as error:
+        raise Unavailable("DNS did not answer.", code="net.dns.timeout", domain=host) from error
+    except (OSError, UnicodeError) as error:
+        raise _dns_failure(host, error) from error
+    found = dict.fromkeys(ipaddress.ip_address(str(answer[4][0]).partition("%")[0]) for answer in answers)
+    return list(found)
+
+
+class GuardedBackend(httpcore2.AsyncNetworkBackend):
+    """httpcore's seam for opening sockets, with the policy in it. `trusted` hosts (a proxy from the environment) pass."""
+
+    def __init__(self, policy: Policy, *, trusted: frozenset[tuple[str, int]] = frozenset()) -> None:
+        self._policy = policy
+        self._trusted = trusted
+        self._sockets = httpcore2.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        """Connect to the first checked address that answers. Raises Misconfigured or httpcore2.ConnectError."""
+        addresses = await resolve(host, port)
+        if (host, port) not in self._trusted:
+            self._policy.check(host, addresses, port)
+        failure: Exception | None = None
+        for address in addresses:
+            try:
+                return await self._sockets.connect_tcp(
+                    str(address), port, CONNECT_TIMEOUT, local_address, socket_options
+                )
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
+                failure = error
+        raise failure or httpcore2.ConnectError(f"{host} has no address")
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; part of httpcore's interface."""
+        await asyncio.sleep(seconds)
+
+
+def _unmapped(address: Address) -> Address:
+    mapped = getattr(address, "ipv4_mapped", None)
+    return mapped or address
+
+
+def _literal(host: str) -> Address | None:
+    try:
+        return ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return None
+
+
+def _is_odd_number(host: str) -> bool:
+    """2130706433, 0x7f.1, 127.1, 0177.0.0.1: forms that a resolver may read as an address."""
+    last = host.rstrip(".").rpartition(".")[2].lower()
+    return last.isdigit() or last.startswith("0x")
+
+
+def _dns_failure(host: str, error: Exception) -> Unavailable:
+    if isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN:
+        return Unavailable("DNS did not answer.", code="net.dns.timeout", domain=host)
+    return Unavailable(f"The name {host} could not be found.", code="net.dns.notfound", domain=host)

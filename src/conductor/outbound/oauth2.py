@@ -1,0 +1,165 @@
+"""OAuth 2 client credentials: one token an integration, kept for its whole life (RFC 6749, section 4.4)."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+import msgspec
+
+from conductor.core import clock
+from conductor.core.errors import SourceError, UnexpectedResponse
+from conductor.outbound.client import Answer, Client
+
+SHORTEST, LONGEST = 60.0, 86_400.0  # seconds of life that we believe
+RENEW_BEFORE = timedelta(seconds=60)
+RENEW_AT = 0.8  # of its life
+
+
+class Token(msgspec.Struct, frozen=True):
+    """An access token, when to renew it, and the scopes it carries (None when the server did not tell).
+
+    Its repr shows no token.
+    """
+
+    value: str
+    renew_at: datetime
+    expires_at: datetime
+    scopes: tuple[str, ...] | None
+
+    def __repr__(self) -> str:
+        return f"Token(***, expires_at={self.expires_at:%Y-%m-%dT%H:%M:%SZ})"
+
+
+class TokenRefused(SourceError):
+    """The token endpoint did not issue a token. `error` and `description` are OAuth's own words."""
+
+    code = "token.refused"
+
+    def __init__(self, status: int, error: str, description: str) -> None:
+        super().__init__(f"HTTP {status} {error}", status=status, error=error, description=description)
+        self.status = status
+        self.error = error
+        self.description = description
+
+
+class TokenKeeper(Protocol):
+    """Where a token survives a restart."""
+
+    async def load(self) -> bytes | None:
+        """What was saved, None when nothing was or it cannot be read."""
+        ...
+
+    async def save(self, sealed: bytes | None) -> None:
+        """Keep it; None forgets."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Everything a token is asked with. A change of any of it makes an old token useless."""
+
+    url: str
+    client_id: str
+    client_secret: str
+    audience: str
+
+
+class TokenSource:
+    """Hands out the integration's token, asking for one only when there is none that lives."""
+
+    def __init__(self, keeper: TokenKeeper | None = None) -> None:
+        self._keeper = keeper
+        self._token: Token | None = None
+        self._loaded = keeper is None
+        self._lock = asyncio.Lock()
+
+    async def token(self, http: Client, grant: Grant, *, instead_of: Token | None = None) -> Token:
+        """A token that lives. `instead_of` is one that was refused: it is never handed out again.
+
+        However many ask at once, one request is made. Raises TokenRefused, UnexpectedResponse and what Client raises.
+        """
+        async with self._lock:
+            await self._load()
+            token = self._token
+            if token is None or token == instead_of or token.renew_at <= clock.now():
+                token = await _request(http, grant)
+                await self._keep(token)
+            return token
+
+    async def forget(self) -> None:
+        """Drop the token, for example after a refusal for want of scope: scopes are baked into it."""
+        async with self._lock:
+            await self._keep(None)
+
+    async def _load(self) -> None:
+        if self._loaded or self._keeper is None:
+            return
+        self._loaded = True
+        saved = await self._keeper.load()
+        if saved is not None:
+            try:
+                self._token = msgspec.json.decode(saved, type=Token)
+            except msgspec.MsgspecError:
+                self._token = None
+
+    async def _keep(self, token: Token | None) -> None:
+        self._token = token
+        if self._keeper is not None:
+            await self._keeper.save(None if token is None else msgspec.json.encode(token))
+
+
+async def _request(http: Client, grant: Grant) -> Token:
+    fields = {
+        "grant_type": "client_credentials",
+        "client_id": grant.client_id,
+        "client_secret": grant.client_secret,
+        "audience": grant.audience,
+    }
+    return _read(await http.post_form(grant.url, fields))
+
+
+def _read(answer: Answer) -> Token:
+    content = _json_object(answer)
+    if answer.status != 200:
+        error, description = content.get("error"), content.get("error_description")
+        raise TokenRefused(answer.status, _text(error), _text(description))
+    value, life = content.get("access_token"), content.get("expires_in")
+    if not isinstance(value, str) or not value:
+        raise UnexpectedResponse("The token endpoint sent no token.", code="source.token_shape")
+    seconds = _life(life)
+    scopes = content.get("scope")
+    now = clock.now()
+    return Token(
+        value=value,
+        renew_at=now + max(timedelta(seconds=seconds * RENEW_AT), timedelta(seconds=seconds) - RENEW_BEFORE),
+        expires_at=now + timedelta(seconds=seconds),
+        scopes=tuple(scopes.split()) if isinstance(scopes, str) else None,
+    )
+
+
+def _json_object(answer: Answer) -> dict[str, Any]:
+    try:
+        content = msgspec.json.decode(answer.body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        content = None
+    if isinstance(content, dict):
+        return content
+    if answer.status == 404:
+        raise TokenRefused(404, "", "")
+    title = "web page" if b"<html" in answer.body[:2000].lower() else "something else"
+    raise UnexpectedResponse(f"The token endpoint answered with a {title}.", code="net.captive", title=title)
+
+
+def _life(seconds: Any) -> float:
+    """Believe between a minute and a day, whatever is announced: missing, negative, endless or not a number."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds):
+        return SHORTEST
+    return min(max(float(seconds), SHORTEST), LONGEST)
+
+
+def _text(value: object) -> str:
+    return value[:200] if isinstance(value, str) else ""
