@@ -1,0 +1,144 @@
+"""The artifacts table: an index over the journal, searchable, columnar, rebuildable.
+
+Rows go in as MsgPack, which msgspec encodes and ClickHouse parses outside the interpreter's lock; exact bytes pass
+through it unharmed, which they would not in JSON. The order of the columns is the order of `Artifact`'s members.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from conductor.core import clock, signal
+from conductor.core.artifact import Artifact
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+TABLE = "artifacts"
+HEAD = ("integration_id", "connector", "batch", "collected_at", "row", "id", "raw")
+COLUMNS = (*HEAD, *Artifact.__struct_fields__)
+_REPEATED = frozenset(
+    "type event category outcome tenant client_id client_name connection connection_id strategy strategy_type hostname "
+    "organization_id organization_name audience country city".split()
+)
+_TYPES = {"time": "DateTime64(6, 'UTC')", "severity": "UInt8", "asn": "UInt32", "own": "Bool", "parsed": "Bool"}
+_encode = msgspec.msgpack.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The artifacts of one batch, as rows to insert."""
+
+    integration_id: int
+    batch: int
+    rows: bytes
+    count: int
+
+
+def prepare(client: Client) -> None:
+    """Make the table when it is missing."""
+    client.command(_ddl())
+
+
+def block(
+    integration_id: int,
+    connector: str,
+    batch: int,
+    committed_at: datetime,
+    pairs: Sequence[tuple[signal.Signal, Artifact]],
+) -> Block:
+    """Encode one batch. Pure."""
+    head = _encode((integration_id, connector, batch, clock.to_micros(committed_at)))[1:]
+    rows = [
+        # An array's header is 1 byte up to 15 members and 3 above; a row of the table has none.
+        b"%b%b%b"
+        % (
+            head,
+            _encode((row, signal.key(integration_id, item.id), item.raw))[1:],
+            _encode(artifact)[3:],
+        )
+        for row, (item, artifact) in enumerate(pairs)
+    ]
+    return Block(integration_id, batch, b"".join(rows), len(rows))
+
+
+def insert(client: Client, blocks: Sequence[Block], token: str) -> None:
+    """Insert blocks at once. The same token within the deduplication window inserts nothing."""
+    client.raw_insert(
+        TABLE,
+        column_names=COLUMNS,
+        insert_block=b"".join(item.rows for item in blocks),
+        fmt="MsgPack",
+        # Dates are the vendor's: a page may touch as many days as it has records.
+        settings={"insert_deduplication_token": token, "max_partitions_per_insert_block": 0},
+    )
+
+
+def counted(client: Client, integration_id: int, first: int, last: int) -> dict[int, int]:
+    """How many artifacts each batch of a range has, for reconciling after a crash."""
+    rows = client.query(
+        f"SELECT batch, count() FROM {TABLE} WHERE integration_id = {{i:UInt32}} AND batch BETWEEN {{a:UInt64}} AND "
+        "{b:UInt64} GROUP BY batch",
+        parameters={"i": integration_id, "a": first, "b": last},
+    ).result_rows
+    return {int(batch): int(count) for batch, count in rows}
+
+
+def remove(client: Client, integration_id: int, batch: int) -> None:
+    """Delete the artifacts of one batch, for one that was inserted in part."""
+    client.command(
+        f"DELETE FROM {TABLE} WHERE integration_id = {{i:UInt32}} AND batch = {{b:UInt64}}",
+        parameters={"i": integration_id, "b": batch},
+        settings={"mutations_sync": 2},
+    )
+
+
+def expire(client: Client, before: datetime) -> list[str]:
+    """Drop the partitions (days) that end before that time; the answer names them."""
+    rows = client.query(
+        "SELECT DISTINCT partition FROM system.parts WHERE database = currentDatabase() AND table = {t:String} AND "
+        "active AND partition < {d:String}",
+        parameters={"t": TABLE, "d": f"{before:%Y%m%d}"},
+    ).result_rows
+    dropped = [str(row[0]) for row in rows]
+    for partition in dropped:
+        client.command(f"ALTER TABLE {TABLE} DROP PARTITION {int(partition)}")
+    return dropped
+
+
+def is_empty(client: Client) -> bool:
+    """Whether there is nothing, for example in a new engine beside an old journal."""
+    return not int(client.query(f"SELECT count() FROM {TABLE}").result_rows[0][0])
+
+
+def _ddl() -> str:
+    columns = ",\n  ".join(f"`{name}` {_type(name)}" for name in Artifact.__struct_fields__)
+    return f"""
+CREATE TABLE IF NOT EXISTS {TABLE} (
+  integration_id UInt32,
+  connector LowCardinality(String),
+  batch UInt64,
+  collected_at DateTime64(6, 'UTC'),
+  `row` UInt16,
+  id FixedString({signal.KEY_BYTES}),
+  raw String CODEC(ZSTD(3)),
+  {columns},
+  ip_value IPv6 MATERIALIZED toIPv6OrDefault(ip),
+  INDEX raw_text lower(raw) TYPE text(tokenizer = 'splitByNonAlpha') GRANULARITY 1,
+  INDEX event_text lower(event) TYPE text(tokenizer = 'splitByNonAlpha') GRANULARITY 1,
+  INDEX description_text lower(description) TYPE text(tokenizer = 'splitByNonAlpha') GRANULARITY 1,
+  INDEX by_id id TYPE bloom_filter(0.01) GRANULARITY 1
+) ENGINE = MergeTree
+PARTITION BY toYYYYMMDD(time)
+ORDER BY (time, integration_id, batch, `row`)
+SETTINGS non_replicated_deduplication_window = 1000, fsync_after_insert = 1, fsync_part_directory = 1
+"""
+
+
+def _type(name: str) -> str:
+    return _TYPES.get(name) or ("LowCardinality(String)" if name in _REPEATED else "String")

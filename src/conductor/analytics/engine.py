@@ -1,0 +1,158 @@
+"""Opens ClickHouse: the engine in this process, or a server. Calls block; callers use a small thread pool.
+
+One engine and one path a process. Never fork once it is open: a forked child hangs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.abc
+import queue
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from conductor.core.errors import StoreError, StoreFull
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+T = TypeVar("T")
+SEARCHES = 2  # at once
+# The engine's caches default to gigabytes; a self-hosted process should stay small.
+ENGINE = {
+    "max_server_memory_usage": 1_200_000_000,
+    "mark_cache_size": 67_108_864,
+    "uncompressed_cache_size": 0,
+    "index_mark_cache_size": 33_554_432,
+    "index_uncompressed_cache_size": 0,
+    "query_condition_cache_size": 8_388_608,
+    "mmap_cache_size": 0,
+    "background_pool_size": 2,
+    "background_schedule_pool_size": 2,
+    "background_common_pool_size": 2,
+    "background_move_pool_size": 1,
+    "background_fetches_pool_size": 1,
+    "background_buffer_flush_schedule_pool_size": 1,
+    "background_message_broker_schedule_pool_size": 1,
+    "background_distributed_schedule_pool_size": 1,
+    "tables_loader_foreground_pool_size": 1,
+    "tables_loader_background_pool_size": 1,
+}
+QUERY = {"max_threads": 2, "max_memory_usage": 800_000_000, "max_execution_time": 30}
+_UNWANTED = frozenset({"pandas", "numpy", "pyarrow", "polars"})
+
+
+class Unsearchable(StoreError):
+    """The search engine failed."""
+
+    code = "local.analytics.failed"
+
+
+class _Blocked(importlib.abc.MetaPathFinder):
+    """430 MB of data frame libraries that the client imports when it finds them, and that we never use."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: object = None) -> None:
+        if name.partition(".")[0] in _UNWANTED:
+            raise ModuleNotFoundError(f"{name} is not used here", name=name)
+
+
+class Analytics:
+    """One engine: `insert` writes on one thread, `read` runs queries on a few read-only handles."""
+
+    def __init__(self, path: Path | None, *, url: str = "", writer: Executor | None = None) -> None:
+        self._path = path
+        self._url = url
+        self._writer = writer or ThreadPoolExecutor(1, "analytics-writer")
+        self._readers = ThreadPoolExecutor(SEARCHES, "analytics-reader")
+        self._handles: queue.SimpleQueue[Client] = queue.SimpleQueue()
+        self._client: Client | None = None
+
+    @property
+    def target(self) -> str:
+        """What a reader's cursor belongs to: this engine, or that server."""
+        return self._url or "embedded"
+
+    async def open(self, prepare: Callable[[Client], None]) -> None:
+        """Start the engine and run `prepare` (the table's migrations) on it. Raises Unsearchable."""
+        await self._on(self._writer, self._open, prepare)
+
+    async def close(self) -> None:
+        """Close every handle, the writing one last. Safe twice, and without opening."""
+        await self._on(self._writer, self._close)
+        self._readers.shutdown(wait=True)
+        self._writer.shutdown(wait=False)
+
+    async def write(self, work: Callable[[Client], T]) -> T:
+        """Run `work` on the writing handle. Raises Unsearchable, StoreFull."""
+        return await self._on(self._writer, self._write, work)
+
+    async def read(self, work: Callable[[Client], T]) -> T:
+        """Run `work` on a read-only handle. Raises Unsearchable."""
+        return await self._on(self._readers, self._read, work)
+
+    async def _on(self, executor: Executor, call: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(executor, call, *arguments)
+
+    def _open(self, prepare: Callable[[Client], None]) -> None:
+        if self._client is not None:
+            return
+        with _translated():
+            self._client = self._connect(mode_ro=False)
+            prepare(self._client)
+            for _ in range(SEARCHES):
+                self._handles.put(self._connect(mode_ro=True))
+
+    def _close(self) -> None:
+        while not self._handles.empty():
+            self._handles.get().close()
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _write(self, work: Callable[[Client], T]) -> T:
+        if self._client is None:
+            raise Unsearchable("The search engine is not open.")
+        with _translated():
+            return work(self._client)
+
+    def _read(self, work: Callable[[Client], T]) -> T:
+        handle = self._handles.get()
+        try:
+            with _translated():
+                return work(handle)
+        finally:
+            self._handles.put(handle)
+
+    def _connect(self, *, mode_ro: bool) -> Client:
+        if not any(isinstance(finder, _Blocked) for finder in sys.meta_path):
+            sys.meta_path.insert(0, _Blocked())
+        from clickhouse_connect.driver import create_client
+
+        settings: dict[str, Any] = dict(QUERY) if mode_ro else {}
+        if self._url:
+            return create_client(dsn=self._url, settings={**settings, "readonly": 2} if mode_ro else settings)
+        options: dict[str, Any] = dict(ENGINE)
+        if mode_ro:
+            options["mode"] = "ro"
+        return create_client(interface="chdb", path=str(self._path), chdb_options=options, settings=settings)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    from clickhouse_connect.driver.exceptions import Error
+
+    try:
+        yield
+    except Error as error:
+        text = str(error)
+        if "NOT_ENOUGH_SPACE" in text or "No space left on device" in text:
+            raise StoreFull("The disk is full.") from error
+        raise Unsearchable(f"The search engine failed: {text.splitlines()[0][:300]}") from error
+    except OSError as error:
+        if error.errno == 28:  # the insert's own temporary file
+            raise StoreFull("The disk is full.") from error
+        raise Unsearchable(f"The search engine failed: {error}") from error

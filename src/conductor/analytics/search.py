@@ -1,0 +1,146 @@
+"""Rows, counts and single artifacts. What a user typed enters as bound parameters only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from conductor.analytics import compile as compiling
+from conductor.analytics.artifacts import TABLE
+from conductor.analytics.syntax import Query
+from conductor.analytics.timerange import TimeRange
+from conductor.core import clock
+from conductor.core.artifact import SEVERITY_NAMES, Artifact
+from conductor.core.errors import Invalid
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
+
+MOST_ROWS = 1000
+_TIMES = ("time", "collected_at")
+_COLUMNS = ("id", "collected_at", "integration_id", "connector", "batch", "row", *Artifact.__struct_fields__, "raw")
+_EXPRESSIONS = {
+    "id": "lower(hex(id)) AS hex_id",
+    "time": "toUnixTimestamp64Micro(time) AS time_micros",
+    "collected_at": "toUnixTimestamp64Micro(collected_at) AS collected_micros",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a row stands in the order, to page on from it: newest first, ties by where it was collected."""
+
+    time: int
+    integration_id: int
+    batch: int
+    row: int
+
+    def __str__(self) -> str:
+        return f"{self.time}.{self.integration_id}.{self.batch}.{self.row}"
+
+    @classmethod
+    def parse(cls, text: str) -> Place:
+        """The inverse of str. Raises Invalid for the field `after`."""
+        parts = text.split(".")
+        if len(parts) != 4 or not all(part.lstrip("-").isdigit() and part.isascii() for part in parts):
+            raise Invalid({"after": "This is not a place to go on from."})
+        return cls(*map(int, parts))
+
+
+@dataclass(frozen=True, slots=True)
+class Criteria:
+    """What is asked: a parsed query, a time range, and the names of the integrations by which it may select."""
+
+    query: Query
+    span: TimeRange
+    integrations: Mapping[str, int]
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One artifact as it is stored. `raw` is the vendor's exact bytes."""
+
+    id: str
+    place: Place
+    time: datetime
+    collected_at: datetime
+    integration_id: int
+    connector: str
+    fields: Mapping[str, Any]
+    raw: bytes
+
+
+def rows(client: Client, criteria: Criteria, limit: int, after: Place | None = None) -> list[Found]:
+    """The newest artifacts that match, `limit` at the most."""
+    where, parameters = _where(criteria)
+    if after is not None:
+        place = "(fromUnixTimestamp64Micro({at:Int64}), {ai:UInt32}, {ab:UInt64}, {ar:UInt16})"
+        where += f" AND (time, integration_id, batch, `row`) < {place}"
+        parameters |= {"at": after.time, "ai": after.integration_id, "ab": after.batch, "ar": after.row}
+    order = "ORDER BY time DESC, integration_id DESC, batch DESC, `row` DESC"
+    limit = max(1, min(limit, MOST_ROWS))
+    return _select(client, f"WHERE {where} {order} LIMIT {limit:d}", parameters)
+
+
+def count(client: Client, criteria: Criteria) -> int:
+    """How many artifacts match, exactly."""
+    where, parameters = _where(criteria)
+    return int(client.query(f"SELECT count() FROM {TABLE} WHERE {where}", parameters=parameters).result_rows[0][0])
+
+
+def get(client: Client, artifact_id: str) -> Found | None:
+    """One artifact by its id (32 hexadecimal digits)."""
+    found = _select(client, "WHERE id = unhex({id:String}) LIMIT 1", {"id": artifact_id})
+    return found[0] if found else None
+
+
+def oldest(client: Client) -> datetime | None:
+    """The time of the oldest artifact."""
+    result = client.query(f"SELECT count(), toUnixTimestamp64Micro(min(time)) FROM {TABLE}").result_rows[0]
+    return clock.from_micros(int(result[1])) if result[0] else None
+
+
+def by_integration(client: Client) -> dict[int, int]:
+    """How many artifacts each integration has."""
+    result = client.query(f"SELECT integration_id, count() FROM {TABLE} GROUP BY integration_id").result_rows
+    return {int(integration_id): int(number) for integration_id, number in result}
+
+
+def _where(criteria: Criteria) -> tuple[str, dict[str, object]]:
+    condition = compiling.compile(criteria.query, integrations=criteria.integrations, now=criteria.now)
+    parts, parameters = [f"({condition.sql})"], dict(condition.parameters)
+    if criteria.span.start is not None:
+        parts.append("time >= fromUnixTimestamp64Micro({start:Int64})")
+        parameters["start"] = clock.to_micros(criteria.span.start)
+    if criteria.span.end is not None:
+        parts.append("time < fromUnixTimestamp64Micro({end:Int64})")
+        parameters["end"] = clock.to_micros(criteria.span.end)
+    return " AND ".join(parts), parameters
+
+
+def _select(client: Client, rest: str, parameters: dict[str, object]) -> list[Found]:
+    columns = ", ".join(_EXPRESSIONS.get(name, f"`{name}`") for name in _COLUMNS)
+    result = client.query(
+        f"SELECT {columns} FROM {TABLE} {rest}", parameters=parameters, column_formats={"raw": "bytes"}
+    )
+    return [_found(row) for row in result.result_rows]
+
+
+def _found(row: Sequence[Any]) -> Found:
+    values = dict(zip(_COLUMNS, row, strict=True))
+    fields = {name: values[name] for name in Artifact.__struct_fields__ if name not in _TIMES}
+    fields["severity"] = SEVERITY_NAMES[fields["severity"]]
+    raw = values["raw"]
+    return Found(
+        id=values["id"],
+        place=Place(values["time"], values["integration_id"], values["batch"], values["row"]),
+        time=clock.from_micros(values["time"]),
+        collected_at=clock.from_micros(values["collected_at"]),
+        integration_id=values["integration_id"],
+        connector=values["connector"],
+        fields=fields,
+        raw=raw if isinstance(raw, bytes) else str(raw).encode("utf-8", "surrogateescape"),
+    )

@@ -1,0 +1,1 @@
+"""The indexer: reads the journal after its cursor, normalizes, and inserts artifacts, each exactly once."""

@@ -1,0 +1,139 @@
+"""Builds what a poll needs: the connector with its config, its guarded client and its token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from conductor.catalog import Catalog
+from conductor.core.config import Config
+from conductor.core.connector import Connector
+from conductor.core.integration import Integration
+from conductor.observe import redactor
+from conductor.outbound.client import Client, Route
+from conductor.outbound.guard import Policy
+from conductor.outbound.oauth2 import TokenSource
+from conductor.outbound.pace import Limiter, Limiters
+from conductor.store import integrations
+from conductor.store.database import Database
+from conductor.store.vault import SecretUnreadable, Vault
+
+TOKEN = "token"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One integration, ready to be polled or tested. Close it when done."""
+
+    connector: Connector
+    config: Config
+    http: Client
+    limiter: Limiter
+
+    async def close(self) -> None:
+        """Close its connections and leave the tenant's limiter. Safe twice."""
+        self.limiter.leave(self)
+        await self.http.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Egress:
+    """How the operator lets Conductor out: allowed private networks and a proxy, both from the command line."""
+
+    policy: Policy
+    proxy: str = ""
+
+
+class Assembly:
+    """Makes sources out of stored integrations, or of a config that is being tried."""
+
+    def __init__(self, database: Database, vault: Vault, catalog: Catalog, egress: Egress) -> None:
+        self.catalog = catalog
+        self._database = database
+        self._vault = vault
+        self._egress = egress
+        self._limiters = Limiters()
+
+    async def source(self, integration: Integration) -> Source:
+        """A stored integration's source. Raises SecretUnreadable, NotFound, Invalid."""
+        config = await self.config(integration)
+        keeper = SealedToken(self._database, self._vault, integration, config)
+        return self.trial(integration.connector, config, TokenSource(keeper))
+
+    async def config(self, integration: Integration) -> Config:
+        """A stored integration's config with its secrets."""
+        kind = self.catalog.get(integration.connector).Config
+        sealed = await self.secrets(integration, kind, context(kind, integration.config))
+        return kind.parse({**integration.config, **sealed})
+
+    async def secrets(self, integration: Integration, kind: type[Config], bound: str) -> dict[str, str]:
+        """The secrets of an integration. Raises SecretUnreadable when they are bound to other values."""
+        names = [field.name for field in kind.form() if field.secret]
+        owner = integrations.owner(integration.id)
+
+        def read(connection: Any) -> dict[str, str]:
+            found = {name: self._vault.get(connection, owner, name, context=bound) for name in names}
+            return {name: value for name, value in found.items() if value is not None}
+
+        return await self._database.read(read)
+
+    def trial(self, slug: str, config: Config, tokens: TokenSource | None = None) -> Source:
+        """A source for a config, stored or not."""
+        for secret in config.secrets().values():
+            redactor.know(secret)
+        limiter = self._limiters.of(config.tenant)
+        http = Client(slug, self._route(config), limiter, config.allowance)
+        kind: Any = self.catalog.get(slug)
+        source = Source(kind(config, http, tokens or TokenSource()), config, http, limiter)
+        limiter.join(source, config.rate_share / 100, config.allowance())
+        return source
+
+    def _route(self, config: Config) -> Route:
+        own = bool(config.proxy)
+        return Route(
+            policy=self._egress.policy,
+            ca_bundle=config.ca_bundle,
+            proxy=config.proxy or self._egress.proxy,
+            proxy_password=config.proxy_password.get_secret_value(),
+            proxy_trusted=not own,
+        )
+
+
+class SealedToken:
+    """Keeps an integration's token in the vault, so that a restart asks for none."""
+
+    def __init__(self, database: Database, vault: Vault, integration: Integration, config: Config) -> None:
+        self._database = database
+        self._vault = vault
+        self._owner = integrations.owner(integration.id)
+        self._context = context(type(config), config.public())
+
+    async def load(self) -> bytes | None:
+        """The token as it was saved; None when it was saved for another address."""
+        try:
+            found = await self._database.read(
+                lambda connection: self._vault.get(connection, self._owner, TOKEN, context=self._context)
+            )
+        except SecretUnreadable:
+            return None
+        return None if found is None else found.encode()
+
+    async def save(self, sealed: bytes | None) -> None:
+        """Seal it; None forgets."""
+        if sealed is None:
+            await self._database.write(lambda connection: self._vault.forget(connection, self._owner, TOKEN))
+            return
+        await self._database.write(
+            lambda connection: self._vault.put(
+                connection, self._owner, TOKEN, sealed.decode(), context=self._context, by="conductor"
+            )
+        )
+
+
+def context(kind: type[Config], values: Mapping[str, Any]) -> str:
+    """What the secrets are bound to: the fields that decide where they are sent. A change makes them unreadable."""
+    bound = {field.name: values.get(field.name, field.default) for field in kind.form() if field.widget.identity}
+    return msgspec.json.encode(bound, order="sorted").decode()

@@ -1,0 +1,165 @@
+"""One poller per enabled integration: follows changes, contains crashes, stops cleanly."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import datetime, timedelta
+
+from conductor.core import clock, schedule
+from conductor.core.errors import ConductorError, Fenced, StoreError
+from conductor.core.integration import Integration
+from conductor.core.poll import Poll
+from conductor.observe import log
+from conductor.outbound import pace
+from conductor.signal_client.assembly import Assembly
+from conductor.signal_client.poller import Poller, Tools
+from conductor.store import integrations, polls
+from conductor.store.vault import SecretUnreadable
+
+FOLLOW_EVERY = 2.0  # seconds between two looks at the integrations table
+GRACE = 10.0  # seconds a poller may take to leave
+START_SPREAD = timedelta(milliseconds=300)  # for each integration: a thousand start over five minutes
+CRASH_CAP = 300.0  # seconds
+
+
+class Supervisor:
+    """Owns the pollers' tasks. `run` ends when `stop` was called, or raises StoreError when the house must close."""
+
+    def __init__(self, assembly: Assembly, tools: Tools) -> None:
+        self._assembly = assembly
+        self._tools = tools
+        self._pollers: dict[int, Poller] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._changed = asyncio.Event()
+        self._stopping = False
+        self._failure: StoreError | None = None
+
+    def changed(self) -> None:
+        """Look at the integrations now: something was added, edited or removed in this process."""
+        self._changed.set()
+
+    def stop(self) -> None:
+        """Leave between batches."""
+        self._stopping = True
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Keep one poller for each enabled integration until stopped. Raises StoreError."""
+        try:
+            while not self._stopping:
+                await self._follow()
+                await self._wait()
+                if self._failure is not None:
+                    raise self._failure
+        finally:
+            await self._leave(list(self._tasks))
+
+    def next_poll_at(self, integration_id: int) -> datetime | None:
+        """When it polls next; None when it is polling, or is not polled here."""
+        poller = self._pollers.get(integration_id)
+        return poller.next_poll_at if poller else None
+
+    async def poll_now(self, integration: Integration) -> Poll:
+        """Poll at once and wait for the end. Without a poller of its own (the process does not poll, or the
+        integration is off) one poll is made here. Raises StoreError."""
+        poller = self._pollers.get(integration.id)
+        if poller is not None:
+            return await poller.poll_now()
+        source = await self._assembly.source(integration)
+        try:
+            return await Poller(integration, source, self._tools).poll_once()
+        finally:
+            await source.close()
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(FOLLOW_EVERY):
+                await self._changed.wait()
+        except TimeoutError:
+            pass
+        self._changed.clear()
+
+    async def _follow(self) -> None:
+        """Start, replace and end pollers until they are what the table says."""
+        wanted = {
+            integration.id: integration
+            for integration in await self._tools.database.read(integrations.everything)
+            if integration.enabled
+        }
+        outdated = [id_ for id_, poller in self._pollers.items() if wanted.get(id_) != poller.integration]
+        await self._leave(outdated)
+        missing = [integration for id_, integration in wanted.items() if id_ not in self._tasks]
+        latest = await self._tools.database.read(
+            lambda connection: polls.latest(connection, [integration.id for integration in missing])
+        )
+        for integration in missing:
+            delay = self._first_delay(integration, latest[integration.id].last, len(wanted))
+            self._start(integration, delay)
+
+    def _start(self, integration: Integration, delay: float) -> None:
+        guarded = self._guard(integration, delay)
+        self._tasks[integration.id] = asyncio.create_task(guarded, name=f"poller {integration.name}")
+
+    def _first_delay(self, integration: Integration, last: Poll | None, count: int) -> float:
+        """A new or changed integration polls at once; after a restart each keeps its own place in the interval."""
+        now = clock.now()
+        if last is None or last.started_at < integration.changed_at:
+            return 0.0
+        kind = self._assembly.catalog.get(integration.connector)
+        minutes = integration.config.get("polling_interval", kind.polling_interval.total_seconds() / 60)
+        interval = timedelta(minutes=float(minutes))
+        due = last.retry_at or last.started_at + interval
+        if due > now:
+            return min(interval, due - now).total_seconds()
+        return schedule.splay(integration.id, min(interval, START_SPREAD * count)).total_seconds()
+
+    async def _guard(self, integration: Integration, delay: float) -> None:
+        """The guard round a poller: a guest's crash is told and healed, the house's ends the house."""
+        crashes = 0
+        while not self._stopping:
+            try:
+                poller = Poller(integration, await self._assembly.source(integration), self._tools)
+                self._pollers[integration.id] = poller
+                await poller.run(delay)
+                return
+            except SecretUnreadable as error:
+                await self._tell_broken(integration, error)
+                delay = schedule.HOURLY.total_seconds()
+                await asyncio.sleep(delay)
+            except StoreError as error:
+                self._failure = error
+                self._changed.set()
+                return
+            except Fenced:
+                log(logging.WARNING, f"{integration.connector}: taken over", {"integration": integration.name})
+                return
+            except Exception as error:
+                crashes += 1
+                delay = pace.backoff(crashes, cap=CRASH_CAP)
+                await self._tell_broken(integration, error)
+            finally:
+                self._pollers.pop(integration.id, None)
+
+    async def _tell_broken(self, integration: Integration, error: Exception) -> None:
+        code = error.code if isinstance(error, ConductorError) else "poller.crashed"
+        facts = {"integration": integration.name, "code": code}
+        log(logging.ERROR, f"{integration.connector}: the poller failed", facts, error=error)
+        reason = str(error) if isinstance(error, ConductorError) else type(error).__name__
+        outcome = polls.Outcome(code, reason, needs_person=True, facts=getattr(error, "facts", {}))
+        now = clock.now()
+        await self._tools.database.write(lambda connection: polls.fail(connection, integration.id, outcome, now))
+
+    async def _leave(self, ids: list[int]) -> None:
+        """Ask these pollers to leave, and wait; after the grace they are cancelled."""
+        tasks = [self._tasks.pop(id_) for id_ in ids if id_ in self._tasks]
+        for id_ in ids:
+            poller = self._pollers.get(id_)
+            if poller is not None:
+                poller.stop()
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=GRACE)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
