@@ -1,0 +1,225 @@
+"""`conductor integration`: add, test, poll and manage integrations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from conductor.cli import exits, form, talk
+from conductor.cli.status import ago, table
+
+name_argument = click.argument("name")
+MARKS = {"ok": "✓", "warning": "▲", "failed": "✗", "skipped": "·"}
+
+
+@click.group("integration")
+def command() -> None:
+    """Add, test, poll and manage integrations."""
+
+
+@command.group("add", cls=form.ConnectorGroup)
+def add() -> None:
+    """Test a new integration and save it. Nothing is saved when the test fails, unless --disabled is given."""
+
+
+def add_one(slug: str, values: Mapping[str, Any], name: str, disabled: bool, data: Path | None) -> None:
+    """Add an integration of that connector; `ConnectorGroup` makes the command from the connector's form."""
+    body = {"name": name, "connector": slug, "config": values, "enabled": not disabled, "test": not disabled}
+    if not disabled:
+        click.echo(f"Testing {name}", err=True)
+    added = talk.run(data, lambda api: _or_steps(api.post("/integrations", body)))
+    minutes = added["config"]["polling_interval"]
+    if disabled:
+        click.echo(f"Added {name}, switched off and not tested.")
+        click.echo(f"Next:  conductor integration test {name}   then   conductor integration enable {name}")
+    else:
+        click.echo(f"Added {name}, polling every {minutes} min.")
+        click.echo("Next:  conductor status")
+
+
+@command.command("edit", cls=form.EditCommand)
+@name_argument
+@click.option("--name", "new_name", help="A new name. History stays.")
+@talk.data_option
+def edit(name: str, new_name: str | None, data: Path | None, **options: Any) -> None:
+    """Change some settings; the others stay. The connection is tested when address or credentials change."""
+    values = form.read(options)
+    if not values and not new_name:
+        raise click.UsageError("Say what to change, for example --polling-interval 15.")
+    body = {"config": values, "name": new_name}
+    changed = talk.run(data, lambda api: _or_steps(api.patch(f"/integrations/{name}", body)))
+    click.echo(f"Saved {changed['name']}.")
+
+
+@command.command("list")
+@talk.json_option
+@talk.data_option
+def list_(as_json: bool, data: Path | None) -> None:
+    """List all integrations."""
+    found = talk.run(data, lambda api: api.get("/integrations"), as_json=as_json)
+    if as_json:
+        _json(found)
+        return
+    rows = [("NAME", "CONNECTOR", "ON", "STATE", "EVERY")]
+    for item in found["integrations"]:
+        state = f"{item['health']['shape']} {item['health']['word']}"
+        every = f"{item['config'].get('polling_interval', 5)} min"
+        rows.append((item["name"], item["connector"], "on" if item["enabled"] else "off", state, every))
+    click.echo(table(rows))
+
+
+@command.command("show")
+@name_argument
+@talk.json_option
+@talk.data_option
+def show(name: str, as_json: bool, data: Path | None) -> None:
+    """Show one integration: settings, health, last poll. Secrets are never shown."""
+    item = talk.run(data, lambda api: api.get(f"/integrations/{name}"), as_json=as_json)
+    if as_json:
+        _json(item)
+        return
+    judged = item["health"]
+    click.echo(f"{item['name']}  {judged['shape']} {judged['sentence']}")
+    for step in judged["fix"]:
+        click.echo(f"  Fix: {step}")
+    facts = {"connector": item["connector"], **item["config"]}
+    facts |= {secret: f"set {about['set_at']} by {about['set_by']}" for secret, about in item["secrets"].items()}
+    facts |= {"caught up": ago(item["caught_up_at"]), "events in 24 h": f"{item['events_24h']:,}"}
+    click.echo(table([(f"  {label}", str(value)) for label, value in facts.items() if value != ""]))
+
+
+@command.command("test")
+@name_argument
+@talk.json_option
+@talk.data_option
+def test(name: str, as_json: bool, data: Path | None) -> None:
+    """Test the connection step by step. Nothing is changed."""
+    found = talk.run(data, lambda api: api.post("/integrations/test", {"name": name}), as_json=as_json)
+    if as_json:
+        _json(found)
+    else:
+        _print_steps(found["steps"])
+    failed = next((step for step in found["steps"] if step["state"] == "failed"), None)
+    if failed:
+        if not as_json:
+            _print_advice(failed)
+        raise SystemExit(exits.code_of(failed["code"]))
+
+
+@command.command("enable")
+@name_argument
+@talk.data_option
+def enable(name: str, data: Path | None) -> None:
+    """Switch an integration on."""
+    talk.run(data, lambda api: api.post(f"/integrations/{name}/enable"))
+    click.echo(f"{name} is on.")
+
+
+@command.command("disable")
+@name_argument
+@talk.data_option
+def disable(name: str, data: Path | None) -> None:
+    """Switch an integration off. Its position is kept."""
+    talk.run(data, lambda api: api.post(f"/integrations/{name}/disable"))
+    click.echo(f"{name} is off. Its position is kept.")
+
+
+@command.command("poll")
+@name_argument
+@talk.json_option
+@talk.data_option
+def poll(name: str, as_json: bool, data: Path | None) -> None:
+    """Poll now and wait for the end."""
+    done = talk.run(data, lambda api: api.post(f"/integrations/{name}/poll"), as_json=as_json)
+    if as_json:
+        _json(done)
+    elif done["result"] == "ok":
+        counts = f"{done['fetched']:,} events fetched, {done['new']:,} new, {done['duplicates']:,} already stored"
+        click.echo(f"{counts}, {done['requests']} requests.")
+    else:
+        click.echo(f"Error: {done['reason']}\n({done['result']})", err=True)
+    if done["result"] != "ok":
+        raise SystemExit(exits.code_of(done["result"]))
+
+
+@command.command("polls")
+@name_argument
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
+@talk.json_option
+@talk.data_option
+def polls(name: str, limit: int, as_json: bool, data: Path | None) -> None:
+    """List the newest polls."""
+    found = talk.run(data, lambda api: api.get(f"/integrations/{name}/polls", limit=limit), as_json=as_json)
+    if as_json:
+        _json(found)
+        return
+    rows = [("STARTED", "RESULT", "REQUESTS", "FETCHED", "NEW", "DUPLICATES", "REASON")]
+    for item in found["polls"]:
+        numbers = [f"{item[key]:,}" for key in ("requests", "fetched", "new", "duplicates")]
+        rows.append((item["started_at"], item["result"], *numbers, item["reason"]))
+    click.echo(table(rows) if len(rows) > 1 else "No polls yet.")
+
+
+@command.command("gaps")
+@name_argument
+@click.option("--close", "gap", type=int, metavar="ID", help="Close this gap.")
+@click.option("--note", help="Why it is closed.")
+@talk.json_option
+@talk.data_option
+def gaps(name: str, gap: int | None, note: str | None, as_json: bool, data: Path | None) -> None:
+    """List the gaps: spans of time that could not be collected. Closing one needs a note."""
+    if gap is not None:
+        body = {"note": note or ""}
+        closed = talk.run(data, lambda api: api.post(f"/integrations/{name}/gaps/{gap}/close", body), as_json=as_json)
+        click.echo(f"Closed gap {closed['id']}.")
+        return
+    found = talk.run(data, lambda api: api.get(f"/integrations/{name}/gaps"), as_json=as_json)
+    if as_json:
+        _json(found)
+        return
+    rows: list[tuple[str, ...]] = [("ID", "FROM", "TO", "STATE", "CAUSE", "NOTE")]
+    rows += [
+        tuple(str(item[key]) for key in ("id", "begins", "ends", "state", "cause", "note")) for item in found["gaps"]
+    ]
+    click.echo(table(rows) if len(rows) > 1 else "No gaps.")
+
+
+@command.command("remove")
+@name_argument
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@talk.data_option
+def remove(name: str, yes: bool, data: Path | None) -> None:
+    """Delete an integration's settings, secret and position. Stored events stay."""
+    if not yes:
+        question = f"Delete the settings, the secret and the checkpoint of {name}? Stored events stay."
+        click.confirm(question, abort=True, err=True)
+    talk.run(data, lambda api: api.delete(f"/integrations/{name}"))
+    click.echo(f"Removed {name}. Its stored events stay.")
+
+
+async def _or_steps(answer: Any) -> Any:
+    """The answer; or the refusal with the steps of a failed test, to be printed first."""
+    try:
+        return await answer
+    except exits.Failed as failed:
+        _print_steps(failed.error.get("steps", ()))
+        raise
+
+
+def _print_steps(steps: Any) -> None:
+    for step in steps:
+        click.echo(f"  {MARKS[step['state']]} {step['name']:<9}{step['text']}", err=True)
+
+
+def _print_advice(step: Mapping[str, Any]) -> None:
+    click.echo(f"({step['code']})", err=True)
+    for line in step.get("fix", ()):
+        click.echo(f"Fix: {line}", err=True)
+
+
+def _json(content: Any) -> None:
+    click.echo(json.dumps(content, ensure_ascii=False))

@@ -1,0 +1,92 @@
+"""`conductor status`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from conductor.cli import exits, talk
+
+COLUMNS = ("SOURCE", "STATE", "CAUGHT UP", "LAST POLL", "LOSS CLOCK", "24 H")
+
+
+@click.command("status")
+@talk.json_option
+@click.option("--check", is_flag=True, help="Exit 10 when something needs attention, 11 when something failed.")
+@talk.data_option
+def command(as_json: bool, check: bool, data: Path | None) -> None:
+    """Show all sources on one screen."""
+    found = talk.run(data, lambda api: api.get("/status"), as_json=as_json)
+    if as_json:
+        click.echo(json.dumps(found, ensure_ascii=False))
+    else:
+        _print(found["sources"], found["open_gaps"])
+    if check:
+        raise SystemExit(_verdict(found["sources"]))
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Columns, aligned."""
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def ago(moment: str | None) -> str:
+    """How long ago a time of the API is, `never` for none."""
+    from conductor.core import health
+
+    return "never" if moment is None else f"{health.duration(-_until(moment))} ago"
+
+
+def _print(sources: Sequence[Mapping[str, Any]], open_gaps: int) -> None:
+    if not sources:
+        click.echo("No integrations yet. Add one: conductor integration add --help")
+        return
+    click.echo(table([COLUMNS, *(_row(source) for source in sources)]))
+    if open_gaps:
+        click.echo(f"Open gaps: {open_gaps}")
+    for source in sources:
+        _explain(source)
+
+
+def _row(source: Mapping[str, Any]) -> tuple[str, ...]:
+    from conductor.core import health
+
+    judged, last = source["health"], source["last_poll"]
+    loss = "" if source["loss_at"] is None else health.duration(_until(source["loss_at"]))
+    return (
+        source["name"],
+        f"{judged['shape']} {judged['word']}",
+        ago(source["caught_up_at"]),
+        ago(last and last["started_at"]),
+        loss,
+        f"{source['events_24h']:,}",
+    )
+
+
+def _explain(source: Mapping[str, Any]) -> None:
+    judged = source["health"]
+    if judged["color"] in ("amber", "red"):
+        click.echo(f"{source['name']}: {judged['sentence']} ({judged['code']})")
+        for step in judged["fix"]:
+            click.echo(f"  Fix: {step}")
+        if judged["fix"]:
+            click.echo(f"  Then: conductor integration test {source['name']}")
+
+
+def _verdict(sources: Sequence[Mapping[str, Any]]) -> int:
+    colors = {source["health"]["color"] for source in sources}
+    return exits.RED if "red" in colors else exits.ATTENTION if "amber" in colors else 0
+
+
+def _until(moment: str) -> timedelta:
+    from datetime import datetime
+
+    from conductor.core import clock
+
+    return datetime.fromisoformat(moment) - clock.now()

@@ -1,0 +1,101 @@
+"""How a command reaches Conductor: the running one through its socket, else one opened for this command alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from conductor.cli import exits
+from conductor.core.errors import ConductorError
+
+T = TypeVar("T")
+Options = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+data_option: Options = click.option(
+    "--data", type=click.Path(path_type=Path, file_okay=False), help="Data directory (CONDUCTOR_DATA)."
+)
+json_option: Options = click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+
+
+class Api:
+    """Conductor's REST API. Every call raises Failed when it is refused."""
+
+    def __init__(self, http: Any) -> None:
+        self._http = http
+
+    async def get(self, path: str, **params: Any) -> Any:
+        """GET, with the parameters that are not None."""
+        given = {name.rstrip("_"): value for name, value in params.items() if value is not None}
+        return _content(await self._http.get(f"/api/v1{path}", params=given))
+
+    async def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """POST JSON."""
+        return _content(await self._http.post(f"/api/v1{path}", json=dict(body or {})))
+
+    async def patch(self, path: str, body: Mapping[str, Any]) -> Any:
+        """PATCH JSON."""
+        return _content(await self._http.patch(f"/api/v1{path}", json=dict(body)))
+
+    async def delete(self, path: str) -> Any:
+        """DELETE."""
+        return _content(await self._http.request("DELETE", f"/api/v1{path}", json={}))
+
+
+def run(data: Path | None, work: Callable[[Api], Awaitable[T]], *, as_json: bool = False, **flags: Any) -> T:
+    """Run `work` with the API and give its answer; a refusal ends the process with its exit code."""
+    try:
+        return asyncio.run(_run(data, work, flags))
+    except (exits.Failed, ConductorError) as error:
+        exits.leave(error, as_json=as_json)
+
+
+async def _run(data: Path | None, work: Callable[[Api], Awaitable[T]], flags: Mapping[str, Any]) -> T:
+    from conductor import settings
+
+    loaded = settings.load({"data": data, **flags})
+    async with connected(loaded) as api:
+        return await work(api)
+
+
+@asynccontextmanager
+async def connected(settings: Any) -> AsyncIterator[Api]:
+    """The API of the Conductor that owns the data directory, or of one opened here. Raises ConductorError."""
+    from conductor.outbound import local
+
+    directory = settings.data.expanduser().absolute()
+    path = directory / "conductor.sock"
+    if await local.answers(path):
+        async with local.over_socket(path) as http:
+            yield Api(http)
+        return
+    async with _opened(settings) as http:
+        yield Api(http)
+
+
+@asynccontextmanager
+async def _opened(settings: Any) -> AsyncIterator[Any]:
+    from conductor import app, observe
+    from conductor.outbound import local
+    from conductor.web.app import create_app
+
+    observe.set_up(settings.log_format)
+    with app.owned(settings.data) as directory:
+        async with app.opened(settings, directory) as system:
+            async with local.in_process(create_app(system, local=True)) as http:
+                yield http
+            while await system.indexer.catch_up():
+                pass
+
+
+def _content(response: Any) -> Any:
+    import msgspec
+
+    content = msgspec.json.decode(response.content)
+    if response.status_code >= 400:
+        raise exits.Failed(response.status_code, content.get("error", {}))
+    return content

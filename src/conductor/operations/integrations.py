@@ -1,0 +1,384 @@
+"""What one can do with integrations. CLI, REST and pages are three spellings of these."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from conductor.core import clock, health, schedule
+from conductor.core.config import Config
+from conductor.core.connector import CheckStep, Connector, StepState
+from conductor.core.errors import Conflict, Invalid, Refused
+from conductor.core.health import Health
+from conductor.core.integration import Integration, check_name
+from conductor.core.poll import Gap, Poll
+from conductor.operations.system import System
+from conductor.signal_client import assembly
+from conductor.store import audit, gaps, integrations, journal, polls
+from conductor.store.database import Connection
+from conductor.store.vault import SecretUnreadable, Stored
+
+DAY = timedelta(hours=24)
+
+
+class CheckFailed(Refused):
+    """The connection test failed, so nothing was saved."""
+
+    code = "check.failed"
+
+    def __init__(self, steps: Sequence[CheckStep]) -> None:
+        failed = next(step for step in steps if step.state is StepState.FAILED)
+        super().__init__(f"{failed.name}: {failed.text}", code=failed.code, **failed.facts)
+        self.steps = tuple(steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Everything a tile, a row of `status` or the API tells of one integration."""
+
+    integration: Integration
+    connector: type[Connector]
+    health: Health
+    running: bool
+    last: Poll | None
+    good: Poll | None
+    checkpoint_at: datetime | None
+    covered_until: datetime | None
+    next_poll_at: datetime | None
+    loss_at: datetime | None
+    open_gaps: int
+    events_24h: int
+    secrets: Mapping[str, Stored]
+
+
+async def overview(system: System) -> list[Status]:
+    """All integrations by name, each with its health."""
+    return await _statuses(system, await system.database.read(integrations.everything))
+
+
+async def status(system: System, name: str) -> Status:
+    """One integration. Raises NotFound."""
+    return (await _statuses(system, [await find(system, name)]))[0]
+
+
+async def find(system: System, name: str) -> Integration:
+    """By name. Raises NotFound."""
+    return await system.database.read(lambda connection: integrations.get(connection, name))
+
+
+async def add(
+    system: System,
+    name: str,
+    slug: str,
+    values: Mapping[str, Any],
+    *,
+    enabled: bool,
+    by: str,
+    test: bool = True,
+) -> Integration:
+    """Test, then save. Raises Invalid, Conflict, and CheckFailed: then nothing is saved."""
+    kind = system.catalog.get(slug)
+    config = _parse(kind, name, values)
+    await _refuse_taken(system, name)
+    if test:
+        await _must_pass(system, slug, config)
+
+    def save(connection: Connection) -> Integration:
+        added = integrations.add(connection, name, slug, config.public(), enabled=enabled, by=by)
+        _seal(system, connection, added, config, by)
+        detail = {"connector": slug, "enabled": enabled}
+        audit.append(connection, by, "integration.added", name, detail)
+        return added
+
+    added = await system.database.write(save)
+    system.supervisor.changed()
+    return added
+
+
+async def edit(
+    system: System,
+    name: str,
+    values: Mapping[str, Any],
+    *,
+    by: str,
+    new_name: str | None = None,
+    enabled: bool | None = None,
+    revision: int | None = None,
+    test: bool = True,
+) -> Integration:
+    """Change some fields; the others stay. A saved secret is kept only while what it is bound to stays the same.
+
+    Raises NotFound, Invalid, Conflict, and CheckFailed: then nothing is saved.
+    """
+    old = await find(system, name)
+    if revision is not None and revision != old.revision:
+        raise Conflict(f"{name} was changed by {old.changed_by} meanwhile. Load it again.")
+    config = await merged(system, old, values, new_name or name)
+    if new_name and new_name != name:
+        await _refuse_taken(system, new_name)
+    if test and _needs_test(old, config, values):
+        await _must_pass(system, old.connector, config)
+
+    def save(connection: Connection) -> Integration:
+        on = old.enabled if enabled is None else enabled
+        changed = integrations.edit(connection, old, by=by, name=new_name or name, config=config.public(), enabled=on)
+        _seal(system, connection, changed, config, by)
+        detail = {"fields": sorted(values), "name": changed.name}
+        audit.append(connection, by, "integration.edited", name, detail)
+        return changed
+
+    changed = await system.database.write(save)
+    system.supervisor.changed()
+    return changed
+
+
+async def merged(system: System, old: Integration, values: Mapping[str, Any], name: str) -> Config:
+    """A stored config with some fields changed. Raises Invalid when a secret must be entered again."""
+    kind = system.catalog.get(old.connector)
+    secret = _secret_names(kind)
+    given = {field: value for field, value in values.items() if value or field not in secret}
+    try:
+        kept = await system.assembly.secrets(old, kind.Config, assembly.context(kind.Config, old.config))
+    except SecretUnreadable:
+        kept = {}
+    trial = _parse(kind, name, {**old.config, **kept, **_blank(kind, kept), **given})
+    if assembly.context(kind.Config, trial.public()) == assembly.context(kind.Config, old.config):
+        return _parse(kind, name, {**old.config, **kept, **given})
+    needed = set(kept) | {field.name for field in kind.Config.form() if field.secret and field.required}
+    missing = {field: _AGAIN.format(label=_label(kind, field)) for field in needed if field not in given}
+    if missing:
+        raise Invalid(missing, code="secret.again")
+    return trial
+
+
+async def check(
+    system: System, slug: str, values: Mapping[str, Any], *, name: str | None = None
+) -> AsyncIterator[CheckStep]:
+    """The connection test of typed values, or of a saved integration (`name`) with some of them changed."""
+    if name is not None:
+        config = await merged(system, await find(system, name), values, name)
+    else:
+        config = system.catalog.get(slug).Config.parse(values)
+    async for step in _steps(system, slug, config):
+        yield step
+
+
+async def set_enabled(system: System, name: str, enabled: bool, *, by: str) -> Integration:
+    """Switch on or off. The checkpoint stays. Raises NotFound, Conflict."""
+    old = await find(system, name)
+    if old.enabled == enabled:
+        return old
+
+    def save(connection: Connection) -> Integration:
+        audit.append(connection, by, "integration.enabled" if enabled else "integration.disabled", name)
+        return integrations.edit(connection, old, by=by, enabled=enabled)
+
+    changed = await system.database.write(save)
+    system.supervisor.changed()
+    return changed
+
+
+async def poll_now(system: System, name: str) -> Poll:
+    """Poll at once and wait for the end. Raises NotFound, SecretUnreadable."""
+    poll = await system.supervisor.poll_now(await find(system, name))
+    system.indexer.wake()
+    return poll
+
+
+async def recent_polls(system: System, name: str, limit: int = 50, before: int | None = None) -> list[Poll]:
+    """The newest polls first. Raises NotFound."""
+    found = await find(system, name)
+    return await system.database.read(lambda connection: polls.recent(connection, found.id, limit, before))
+
+
+async def list_gaps(system: System, name: str) -> list[Gap]:
+    """The gaps, the newest first. Raises NotFound."""
+    found = await find(system, name)
+    return await system.database.read(lambda connection: gaps.of(connection, found.id))
+
+
+async def close_gap(system: System, name: str, gap_id: int, *, note: str, by: str) -> Gap:
+    """Close a gap with a note. Raises NotFound, Conflict, Invalid without a note."""
+    if not note.strip():
+        raise Invalid({"note": "Say why the gap is closed."})
+    found = await find(system, name)
+
+    def save(connection: Connection) -> Gap:
+        audit.append(connection, by, "gap.closed", name, {"gap": gap_id, "note": note})
+        return gaps.close(connection, found.id, gap_id, note=note.strip(), by=by)
+
+    return await system.database.write(save)
+
+
+async def remove(system: System, name: str, *, by: str) -> None:
+    """Delete the settings, the secret and the poller. Stored events stay. Raises NotFound."""
+    found = await find(system, name)
+
+    def save(connection: Connection) -> None:
+        integrations.remove(connection, found, by=by)
+        system.vault.forget(connection, integrations.owner(found.id))
+        audit.append(connection, by, "integration.removed", name)
+
+    await system.database.write(save)
+    system.supervisor.changed()
+
+
+async def _statuses(system: System, found: Sequence[Integration]) -> list[Status]:
+    ids = [integration.id for integration in found]
+    since = clock.now() - DAY
+
+    def read(connection: Connection) -> list[Status]:
+        latest = polls.latest(connection, ids)
+        positions = journal.positions(connection)
+        gap_counts = gaps.open_count(connection, ids)
+        events = polls.events_since(connection, since)
+        return [
+            _status(
+                system,
+                integration,
+                latest[integration.id],
+                positions.get(integration.id),
+                gap_counts.get(integration.id, 0),
+                events.get(integration.id, 0),
+                system.vault.stored(connection, integrations.owner(integration.id)),
+            )
+            for integration in found
+        ]
+
+    return await system.database.read(read)
+
+
+def _status(
+    system: System,
+    integration: Integration,
+    latest: polls.Latest,
+    position: journal.Position | None,
+    open_gaps: int,
+    events: int,
+    secrets: Mapping[str, Stored],
+) -> Status:
+    kind = system.catalog.get(integration.connector)
+    config = kind.Config.model_construct(**integration.config)
+    retention = config.retention(position.seen if position else timedelta(0))
+    checkpoint = position.checkpoint.time if position and position.checkpoint else None
+    covered = position.covered_until if position else None
+    loss_at = schedule.loss_at(retention, checkpoint, covered)
+    facts = health.Facts(
+        now=clock.now(),
+        enabled=integration.enabled,
+        changed_at=integration.changed_at,
+        changed_by=integration.changed_by,
+        interval=timedelta(minutes=config.polling_interval),
+        retention=retention,
+        running=latest.running,
+        last=latest.last,
+        good=latest.good,
+        failing_since=latest.failing_since,
+        covered_until=covered,
+        loss_at=loss_at,
+        open_gaps=open_gaps,
+    )
+    return Status(
+        integration=integration,
+        connector=kind,
+        health=health.judge(facts, system.catalog.advice),
+        running=latest.running,
+        last=latest.last,
+        good=latest.good,
+        checkpoint_at=checkpoint,
+        covered_until=covered,
+        next_poll_at=system.supervisor.next_poll_at(integration.id),
+        loss_at=loss_at,
+        open_gaps=open_gaps,
+        events_24h=events,
+        secrets={name: stored for name, stored in secrets.items() if name in _secret_names(kind)},
+    )
+
+
+_AGAIN = "Enter the {label} again. We never send a saved secret to a new address."
+
+
+def _secret_names(kind: type[Connector]) -> set[str]:
+    return {field.name for field in kind.Config.form() if field.secret}
+
+
+def _label(kind: type[Connector], name: str) -> str:
+    return next(field.label for field in kind.Config.form() if field.name == name)
+
+
+def _blank(kind: type[Connector], kept: Mapping[str, str]) -> dict[str, str]:
+    """A stand-in for a required secret that cannot be read, so that the other fields are judged all the same."""
+    required = (field.name for field in kind.Config.form() if field.secret and field.required)
+    return {name: "-" for name in required if name not in kept}
+
+
+def _parse(kind: type[Connector], name: str, values: Mapping[str, Any]) -> Config:
+    """The config, with the name's message among the others. Raises Invalid."""
+    wrong: dict[str, str] = {}
+    code = None
+    try:
+        check_name(name)
+    except Invalid as error:
+        wrong |= error.fields
+    try:
+        config = kind.Config.parse(values)
+    except Invalid as error:
+        wrong |= error.fields
+        code = error.code
+    if wrong:
+        raise Invalid(wrong, code=code)
+    return config
+
+
+def _needs_test(old: Integration, config: Config, values: Mapping[str, Any]) -> bool:
+    """A change of where or as whom we ask needs a test; of interval, plan or name it does not."""
+    kind = type(config)
+    secret = {field.name for field in kind.form() if field.secret and values.get(field.name)}
+    return bool(secret) or assembly.context(kind, config.public()) != assembly.context(kind, old.config)
+
+
+async def _refuse_taken(system: System, name: str) -> None:
+    taken = {integration.name.lower() for integration in await system.database.read(integrations.everything)}
+    if name.lower() in taken:
+        raise Conflict(f"There is already an integration called {name}. Choose another name.")
+
+
+async def _must_pass(system: System, slug: str, config: Config) -> None:
+    steps = [step async for step in _steps(system, slug, config)]
+    if any(step.state is StepState.FAILED for step in steps):
+        raise CheckFailed(steps)
+
+
+async def _steps(system: System, slug: str, config: Config) -> AsyncIterator[CheckStep]:
+    """The connector's steps, each with the words of its advice."""
+    source = system.assembly.trial(slug, config)
+    try:
+        async for step in source.connector.check():
+            yield _told(system, step)
+    finally:
+        await source.close()
+
+
+def _told(system: System, step: CheckStep) -> CheckStep:
+    """A failed step says the sentence that people know from the tile."""
+    advice = system.catalog.advice(step.code) if step.code else None
+    if advice is None or step.state is not StepState.FAILED:
+        return step
+    return replace(step, text=health.fill(advice.title, step.facts))
+
+
+def _seal(system: System, connection: Connection, integration: Integration, config: Config, by: str) -> None:
+    owner = integrations.owner(integration.id)
+    bound = assembly.context(type(config), config.public())
+    for field, value in config.secrets().items():
+        if _changed(system, connection, owner, field, value, bound):
+            system.vault.put(connection, owner, field, value, context=bound, by=by)
+
+
+def _changed(system: System, connection: Connection, owner: str, field: str, value: str, bound: str) -> bool:
+    try:
+        return system.vault.get(connection, owner, field, context=bound) != value
+    except SecretUnreadable:
+        return True

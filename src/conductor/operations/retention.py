@@ -1,0 +1,43 @@
+"""What is old enough goes: artifacts by day, batches that everybody has read, keys the vendor can no longer serve."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from conductor.analytics import artifacts
+from conductor.core import clock
+from conductor.core.integration import Integration
+from conductor.operations.system import System
+from conductor.store import cursors, integrations, journal, polls
+from conductor.store.database import Connection
+
+KEY_SLACK = timedelta(days=7, minutes=5)  # beyond the vendor's retention: a week, and the overlap
+LONGEST_UPSTREAM = timedelta(days=30)
+
+
+async def expire(system: System) -> dict[str, int]:
+    """Delete what has passed its time; the answer counts what went. Raises StoreError."""
+    now = clock.now()
+    keep = timedelta(days=system.settings.retention_days)
+    days = await system.analytics.write(lambda client: artifacts.expire(client, now - keep))
+    gone = {"days": len(days), "batches": 0, "keys": 0, "polls": 0}
+    known = await system.database.read(lambda connection: integrations.everything(connection, removed=True))
+    for integration in known:
+        batches, keys = await _expire_one(system, integration, now, keep)
+        gone["batches"] += batches
+        gone["keys"] += keys
+    gone["polls"] = await system.database.write(lambda connection: polls.expire(connection, now - keep))
+    return gone
+
+
+async def _expire_one(system: System, integration: Integration, now: datetime, keep: timedelta) -> tuple[int, int]:
+    kind = system.catalog.get(integration.connector)
+    upstream = kind.Config.model_construct(**integration.config).retention(LONGEST_UPSTREAM)
+    known_until = now - upstream - KEY_SLACK
+
+    def work(connection: Connection) -> tuple[int, int]:
+        passed = cursors.passed(connection).get(integration.id, 0)
+        batches = journal.expire_batches(connection, integration.id, now - keep, passed)
+        return batches, journal.expire_keys(connection, integration.id, known_until)
+
+    return await system.database.write(work)

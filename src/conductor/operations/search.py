@@ -1,0 +1,179 @@
+"""Searching, as pages, API and CLI do it. Every answer says whether it is complete."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from time import monotonic
+from typing import Any
+
+import msgspec
+
+from conductor.analytics import search as finding
+from conductor.analytics.query import parse
+from conductor.analytics.search import Criteria, Found, Place
+from conductor.analytics.syntax import Hint
+from conductor.analytics.timerange import TimeRange, resolve
+from conductor.core import clock
+from conductor.core.errors import NotFound
+from conductor.core.integration import Integration
+from conductor.core.poll import Gap
+from conductor.operations.system import System
+from conductor.store import gaps, integrations, journal
+from conductor.store.database import Connection
+
+LIMIT = 200
+PLAIN = (
+    "log_id type event category outcome severity user_name user_id ip client_id client_name connection description "
+    "tenant connection_id strategy strategy_type hostname user_agent organization_id organization_name scope audience "
+    "country city asn correlation_id trace_id own parsed"
+).split()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked. Times as a person types them; all of time when none is given."""
+
+    q: str = "*"
+    last: str | None = None
+    start: str | None = None
+    end: str | None = None
+    limit: int = LIMIT
+    after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GapInRange:
+    """A gap that touches the range that was searched."""
+
+    integration: str
+    gap: Gap
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The rows, newest first. `complete` is False when a gap, or a source that is behind, touches the range."""
+
+    rows: Sequence[Mapping[str, Any]]
+    hints: Sequence[Hint]
+    complete: bool
+    gaps: Sequence[GapInRange]
+    behind: Sequence[str]
+    next: str | None
+    span: TimeRange
+    took_ms: int
+
+
+async def search(system: System, request: Request) -> Result:
+    """The newest matching artifacts. Raises QueryError, Invalid, StoreError."""
+    begun = monotonic()
+    criteria, named = await _criteria(system, request)
+    after = Place.parse(request.after) if request.after else None
+    limit = max(1, min(request.limit, finding.MOST_ROWS))
+    found = await system.analytics.read(lambda client: finding.rows(client, criteria, limit, after))
+    missing, behind = await _missing(system, criteria.span, named)
+    return Result(
+        rows=[_row(item, named) for item in found],
+        hints=criteria.query.hints,
+        complete=not missing and not behind,
+        gaps=missing,
+        behind=behind,
+        next=str(found[-1].place) if len(found) == limit else None,
+        span=criteria.span,
+        took_ms=round((monotonic() - begun) * 1000),
+    )
+
+
+async def count(system: System, request: Request) -> int:
+    """How many artifacts match, exactly. Raises QueryError, Invalid, StoreError."""
+    criteria, _ = await _criteria(system, request)
+    return await system.analytics.read(lambda client: finding.count(client, criteria))
+
+
+async def get(system: System, artifact_id: str) -> Mapping[str, Any]:
+    """One artifact by its id. Raises NotFound."""
+    wanted = artifact_id.strip().lower()
+    if len(wanted) != 32 or not all(char in "0123456789abcdef" for char in wanted):
+        raise NotFound("An event's id has 32 hexadecimal digits.")
+    found = await system.analytics.read(lambda client: finding.get(client, wanted))
+    if found is None:
+        days = system.settings.retention_days
+        raise NotFound(f"There is no such event. Events older than {days} days are deleted.")
+    return _row(found, await _names(system))
+
+
+async def oldest(system: System) -> datetime | None:
+    """The time of the oldest stored event, None when there is none."""
+    return await system.analytics.read(finding.oldest)
+
+
+async def stored(system: System) -> int:
+    """How many signals the journal holds."""
+    return await system.database.read(journal.stored)
+
+
+def raw_object(raw: bytes) -> Any:
+    """The vendor's object as it stands in a JSON answer, on one line; its text where it is not JSON."""
+    try:
+        msgspec.json.decode(raw)
+        return msgspec.Raw(msgspec.json.format(raw, indent=-1))
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return raw.decode("utf-8", "replace")
+
+
+async def _criteria(system: System, request: Request) -> tuple[Criteria, dict[int, str]]:
+    now = clock.now()
+    query = parse(request.q)
+    span = resolve(request.last or None, request.start or None, request.end or None, now)
+    named = await _names(system)
+    ids = {name: integration_id for integration_id, name in named.items()}
+    return Criteria(query, span, ids, now), named
+
+
+async def _names(system: System) -> dict[int, str]:
+    """Every integration's name, the removed ones' too: their events stay."""
+
+    def read(connection: Connection) -> list[Integration]:
+        return integrations.everything(connection, removed=True)
+
+    found = await system.database.read(read)
+    live = {item.name for item in found if item.removed_at is None}
+    return {
+        item.id: item.name if item.removed_at is None or item.name not in live else f"{item.name} (removed {item.id})"
+        for item in found
+    }
+
+
+async def _missing(system: System, span: TimeRange, named: Mapping[int, str]) -> tuple[list[GapInRange], list[str]]:
+    """The gaps in a range, and the integrations whose collection has not yet reached the range's end."""
+
+    def read(connection: Connection) -> tuple[list[Gap], dict[int, journal.Position], list[Integration]]:
+        touching = gaps.between(connection, span.start, span.end)
+        return touching, journal.positions(connection), integrations.everything(connection)
+
+    touching, positions, known = await system.database.read(read)
+    end = span.end or clock.now()
+    behind = [item.name for item in known if item.enabled and _is_behind(system, item, positions.get(item.id), end)]
+    return [GapInRange(named.get(gap.integration_id, "?"), gap) for gap in touching], behind
+
+
+def _is_behind(system: System, item: Integration, position: journal.Position | None, end: datetime) -> bool:
+    """Two intervals are usual; more is told."""
+    if position is None or position.covered_until is None:
+        return True
+    config = system.catalog.get(item.connector).Config.model_construct(**item.config)
+    usual = 2 * timedelta(minutes=config.polling_interval) + timedelta(minutes=6)
+    return position.covered_until + usual < min(end, clock.now())
+
+
+def _row(found: Found, named: Mapping[int, str]) -> dict[str, Any]:
+    return {
+        "id": found.id,
+        "time": clock.to_text(found.time),
+        "collected_at": clock.to_text(found.collected_at),
+        "integration": named.get(found.integration_id, str(found.integration_id)),
+        "connector": found.connector,
+        **{name: found.fields[name] for name in PLAIN},
+        "raw": found.raw,
+    }

@@ -1,0 +1,37 @@
+"""What every operation works with: the opened parts of a running Conductor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from conductor.analytics.engine import Analytics
+from conductor.catalog import Catalog
+from conductor.indexer.indexer import Indexer
+from conductor.observe import Metrics
+from conductor.signal_client.assembly import Assembly
+from conductor.signal_client.supervisor import Supervisor
+from conductor.store.database import Database
+from conductor.store.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What operations need to know of the process's settings."""
+
+    base_url: str = "http://127.0.0.1:8080"
+    retention_days: int = 90
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """One opened Conductor. `app.py` builds it; nothing else does, except tests."""
+
+    database: Database
+    vault: Vault
+    catalog: Catalog
+    analytics: Analytics
+    assembly: Assembly
+    supervisor: Supervisor
+    indexer: Indexer
+    metrics: Metrics
+    settings: Options

@@ -1,0 +1,105 @@
+"""The process's environment, frozen. The only reader of os.environ."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from conductor.core.errors import SettingsError
+from conductor.outbound import guard
+
+
+def _setting(name: str, help: str, default: Any) -> Any:
+    return field(default=default, metadata={"name": f"CONDUCTOR_{name}", "help": help})
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting: a flag of `conductor serve`, or its environment variable. A flag wins."""
+
+    data: Path = _setting("DATA", "Directory for everything Conductor keeps.", Path("~/.local/share/conductor"))
+    bind: str = _setting("BIND", "Address and port to listen on.", "127.0.0.1:8080")
+    tls_cert: str = _setting("TLS_CERT", "Certificate file (PEM) for the web server.", "")
+    tls_key: str = _setting("TLS_KEY", "Key file (PEM) of that certificate.", "")
+    retention_days: int = _setting("RETENTION_DAYS", "How many days events are kept.", 90)
+    allow_private_targets: str = _setting(
+        "ALLOW_PRIVATE_TARGETS", "Private networks that may be polled, separated by commas.", ""
+    )
+    log_format: str = _setting("LOG_FORMAT", "line or json.", "line")
+    proxy: str = _setting("PROXY", "HTTP proxy for integrations that name none.", "")
+    key_file: str = _setting("KEY_FILE", "File of the master key; conductor.key in the data directory by default.", "")
+    database_url: str = _setting("DATABASE_URL", "PostgreSQL instead of SQLite, for example postgresql+psycopg://…", "")
+    clickhouse_url: str = _setting("CLICKHOUSE_URL", "A ClickHouse server instead of the embedded engine.", "")
+    admin_email: str = _setting("ADMIN_EMAIL", "First administrator, for a start without a browser.", "")
+    admin_password_file: str = _setting("ADMIN_PASSWORD_FILE", "File with that administrator's password.", "")
+
+    @property
+    def host(self) -> str:
+        """The address of `bind`."""
+        return self.bind.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The port of `bind`."""
+        return int(self.bind.rpartition(":")[2])
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can connect."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
+    def allowed(self) -> tuple[guard.Network, ...]:
+        """The private networks that may be polled."""
+        return guard.parse_networks(self.allow_private_targets.split(","))
+
+
+def variables() -> list[tuple[str, str, Any]]:
+    """Name, help and default of every variable, for the docs."""
+    return [(item.metadata["name"], item.metadata["help"], item.default) for item in fields(Settings)]
+
+
+def load(flags: Mapping[str, Any] | None = None) -> Settings:
+    """Settings from flags, else the environment, else defaults. Raises SettingsError naming the variable."""
+    given: dict[str, Any] = {}
+    for item in fields(Settings):
+        name = item.metadata["name"]
+        value = (flags or {}).get(item.name)
+        if value is None:
+            value = os.environ.get(name)
+        if value is not None:
+            given[item.name] = _read(name, value, item.default)
+    settings = Settings(**given)
+    _check(settings)
+    return settings
+
+
+def _read(name: str, value: Any, default: Any) -> Any:
+    if isinstance(default, int):
+        try:
+            return int(value)
+        except ValueError:
+            raise SettingsError(f"{name} must be a whole number.") from None
+    return Path(value) if isinstance(default, Path) else str(value)
+
+
+def _check(settings: Settings) -> None:
+    if settings.retention_days < 1:
+        raise SettingsError("CONDUCTOR_RETENTION_DAYS must be at least 1.")
+    if settings.log_format not in ("line", "json"):
+        raise SettingsError("CONDUCTOR_LOG_FORMAT must be line or json.")
+    if bool(settings.tls_cert) != bool(settings.tls_key):
+        raise SettingsError("CONDUCTOR_TLS_CERT and CONDUCTOR_TLS_KEY go together: set both or none.")
+    if not settings.bind.rpartition(":")[2].isdigit() or not settings.host:
+        raise SettingsError("CONDUCTOR_BIND must be an address and a port, for example 127.0.0.1:8080.")
+    try:
+        settings.allowed  # noqa: B018
+    except ValueError:
+        raise SettingsError("CONDUCTOR_ALLOW_PRIVATE_TARGETS must be networks such as 127.0.0.1/32.") from None
