@@ -12,3 +12,5 @@ lock() {
 }
 lock requirements/runtime.txt
 lock requirements/dev.txt --group dev
+uv pip compile --group build --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+    --no-annotate --quiet --output-file requirements/build.txt

@@ -1,0 +1,51 @@
+# Everything sets itself up in .venv. See README.md.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+SRC := pyproject.toml
+
+.PHONY: demo run test check bench lock clean
+
+demo: .venv/runtime.stamp
+	@$(BIN)/python tools/demo.py
+
+run: .venv/runtime.stamp
+	@$(BIN)/conductor serve
+
+test: .venv/dev.stamp
+	@sh tools/test_tools.sh
+	@$(BIN)/python -m pytest
+
+check: .venv/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/dev.stamp
+	@$(BIN)/python -m benchmarks
+
+lock:
+	tools/lock.sh
+
+clean:
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Conductor needs Python 3.11 or newer. Set PYTHON=python3.x."; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+	  { echo "Python's venv module is missing. On Debian: apt-get install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv .venv
+
+# --no-deps: the locks are the whole closure, without the data frame libraries that chdb-core asks for and we never use.
+.venv/runtime.stamp: requirements/runtime.txt requirements/build.txt $(SRC) | .venv/bin/python
+	@echo "Installing Conductor into .venv (about 200 MB to download the first time) ..."
+	@$(PIP) install --no-deps --require-hashes -r requirements/build.txt -r requirements/runtime.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/dev.stamp: requirements/dev.txt .venv/runtime.stamp
+	@echo "Installing the tools for tests ..."
+	@$(PIP) install --no-deps --require-hashes -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,1 @@
+"""An Auth0 tenant to develop, test and demonstrate against. See docs/reference/simulator.md."""

@@ -1,0 +1,1 @@
+"""Pages and REST: every route authorizes, parses, calls one operation and answers."""

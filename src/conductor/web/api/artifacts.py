@@ -1,0 +1,58 @@
+"""Searching the stored events."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Depends, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from conductor.operations import search
+from conductor.web import shapes
+from conductor.web.auth import Viewer
+
+router = APIRouter(prefix="/api/v1/artifacts", tags=["artifacts"])
+
+
+def asked(
+    q: str = "*",
+    last: str | None = None,
+    start: str | None = Query(None, alias="from"),
+    end: str | None = Query(None, alias="to"),
+    limit: int = Query(search.LIMIT, ge=1, le=1000),
+    after: str | None = None,
+) -> search.Request:
+    """A search as it stands in a URL; all of time when no range is given."""
+    return search.Request(q=q, last=last, start=start, end=end, limit=limit, after=after)
+
+
+Asked = Annotated[search.Request, Depends(asked)]
+
+
+@router.get("/search")
+async def find(request: Request, user: Viewer, asked: Asked) -> Response:
+    """The newest matches; `next` is the `after` of the next page."""
+    state = request.app.state
+    async with state.turns.take(user.email):
+        return _json(shapes.result(await search.search(state.system, asked)))
+
+
+@router.get("/count")
+async def count(request: Request, user: Viewer, asked: Asked) -> Response:
+    """How many match, exactly."""
+    state = request.app.state
+    async with state.turns.take(user.email):
+        return _json({"count": await search.count(state.system, asked)})
+
+
+@router.get("/{id}")
+async def get(request: Request, user: Viewer, id: str) -> Response:
+    """One event."""
+    return _json(shapes.artifact(await search.get(request.app.state.system, id)))
+
+
+def _json(content: Any) -> Response:
+    """Not by the framework: the vendor's objects go through as they came."""
+    return Response(msgspec.json.encode(content), media_type="application/json")

@@ -1,0 +1,160 @@
+"""Integrations: list, add, edit, test, switch, poll, gaps, remove."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pydantic
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+
+from conductor.operations import integrations
+from conductor.web import shapes
+from conductor.web.auth import Admin, Analyst, Viewer
+
+router = APIRouter(prefix="/api/v1/integrations", tags=["integrations"])
+
+
+class Input(pydantic.BaseModel):
+    """What a request may hold: the fields below and no others. Errors never repeat a value."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class Nothing(Input):
+    """An empty object."""
+
+
+class Added(Input):
+    """A new integration. `config` holds the connector's fields, the secrets among them."""
+
+    name: str
+    connector: str
+    config: dict[str, Any]
+    enabled: bool = True
+    test: bool = True
+
+
+class Edited(Input):
+    """Only what changes. With `revision` the edit is refused when someone else was faster."""
+
+    name: str | None = None
+    config: dict[str, Any] = pydantic.Field(default_factory=dict)
+    enabled: bool | None = None
+    revision: int | None = None
+    test: bool = True
+
+
+class Tested(Input):
+    """A saved integration by `name` with some fields changed, or a `connector` with a whole config."""
+
+    name: str | None = None
+    connector: str | None = None
+    config: dict[str, Any] = pydantic.Field(default_factory=dict)
+
+
+class Closed(Input):
+    """Why a gap is closed."""
+
+    note: str
+
+
+@router.get("")
+async def list_all(request: Request, user: Viewer) -> dict[str, Any]:
+    """All integrations with their health."""
+    found = await integrations.overview(request.app.state.system)
+    return {"integrations": [shapes.integration(item) for item in found]}
+
+
+@router.post("", status_code=201)
+async def add(request: Request, user: Admin, body: Added) -> dict[str, Any]:
+    """Test, then save. A failed test saves nothing and answers with its steps."""
+    system = request.app.state.system
+    added = await integrations.add(
+        system, body.name, body.connector, body.config, enabled=body.enabled, by=user.email, test=body.test
+    )
+    return shapes.integration(await integrations.status(system, added.name))
+
+
+@router.post("/test")
+async def test(request: Request, user: Admin, body: Tested) -> dict[str, Any]:
+    """The connection test, step by step. Nothing is changed."""
+    system = request.app.state.system
+    steps = integrations.check(system, body.connector or "", body.config, name=body.name)
+    told = [shapes.step(step, system.catalog.advice) async for step in steps]
+    return {"ok": all(step["state"] != "failed" for step in told), "steps": told}
+
+
+@router.get("/{name}")
+async def show(request: Request, user: Viewer, name: str) -> dict[str, Any]:
+    """One integration."""
+    return shapes.integration(await integrations.status(request.app.state.system, name))
+
+
+@router.patch("/{name}")
+async def edit(request: Request, user: Admin, name: str, body: Edited) -> dict[str, Any]:
+    """Change some fields; the others stay. Tested when address or credentials change."""
+    system = request.app.state.system
+    changed = await integrations.edit(
+        system,
+        name,
+        body.config,
+        by=user.email,
+        new_name=body.name,
+        enabled=body.enabled,
+        revision=body.revision,
+        test=body.test,
+    )
+    return shapes.integration(await integrations.status(system, changed.name))
+
+
+@router.delete("/{name}")
+async def remove(request: Request, user: Admin, name: str) -> dict[str, Any]:
+    """Delete the settings and the secret. Stored events stay."""
+    await integrations.remove(request.app.state.system, name, by=user.email)
+    return {}
+
+
+@router.post("/{name}/enable")
+async def enable(request: Request, user: Admin, name: str, body: Nothing) -> dict[str, Any]:
+    """Switch on."""
+    system = request.app.state.system
+    await integrations.set_enabled(system, name, True, by=user.email)
+    return shapes.integration(await integrations.status(system, name))
+
+
+@router.post("/{name}/disable")
+async def disable(request: Request, user: Admin, name: str, body: Nothing) -> dict[str, Any]:
+    """Switch off. The position is kept."""
+    system = request.app.state.system
+    await integrations.set_enabled(system, name, False, by=user.email)
+    return shapes.integration(await integrations.status(system, name))
+
+
+@router.post("/{name}/poll")
+async def poll(request: Request, user: Analyst, name: str, body: Nothing) -> dict[str, Any]:
+    """Poll now and wait for the end; a poll that failed says so in `result`."""
+    return shapes.poll(await integrations.poll_now(request.app.state.system, name))
+
+
+@router.get("/{name}/polls")
+async def polls(
+    request: Request, user: Viewer, name: str, limit: int = Query(50, ge=1, le=1000), before: int | None = None
+) -> dict[str, Any]:
+    """The newest polls first; `before` is an id, to page on."""
+    found = await integrations.recent_polls(request.app.state.system, name, limit, before)
+    return {"polls": [shapes.poll(item) for item in found]}
+
+
+@router.get("/{name}/gaps")
+async def gaps(request: Request, user: Viewer, name: str) -> dict[str, Any]:
+    """The gaps, the newest first."""
+    found = await integrations.list_gaps(request.app.state.system, name)
+    return {"gaps": [shapes.gap(item) for item in found]}
+
+
+@router.post("/{name}/gaps/{gap}/close")
+async def close_gap(request: Request, user: Analyst, name: str, gap: int, body: Closed) -> dict[str, Any]:
+    """Close a gap with a note."""
+    system = request.app.state.system
+    return shapes.gap(await integrations.close_gap(system, name, gap, note=body.note, by=user.email))

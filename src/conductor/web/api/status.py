@@ -1,0 +1,25 @@
+"""All sources on one screen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+
+from conductor.operations import integrations
+from conductor.web import shapes
+from conductor.web.auth import Viewer
+
+router = APIRouter(prefix="/api/v1", tags=["status"])
+
+
+@router.get("/status")
+async def status(request: Request, user: Viewer) -> dict[str, Any]:
+    """Every source with its health, and the open gaps of all."""
+    found = await integrations.overview(request.app.state.system)
+    return {
+        "schema": "conductor.status/1",
+        "sources": [shapes.integration(item) for item in found],
+        "open_gaps": sum(item.open_gaps for item in found),
+    }

@@ -1,0 +1,103 @@
+"""Adding and changing an integration: test, then save. A test that fails keeps what was typed and says what to mend."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from conductor.core.connector import CheckStep
+from conductor.core.errors import Conflict, Invalid
+from conductor.operations import integrations
+from conductor.operations.integrations import CheckFailed
+from conductor.web import forms, integration_form, shell
+from conductor.web import integrations as listing
+from conductor.web.auth import Admin
+from conductor.web.integration_form import LIST, Form, Typed, add_form, edit_form, refilled
+from conductor.web.render import pages, see_other
+
+TEST, SAVE_OFF = "test", "save-off"
+router = APIRouter(dependencies=[shell.Shell], include_in_schema=False)
+
+
+@router.get(LIST + "/new")
+async def new(request: Request, user: Admin, kind: str) -> Response:
+    """The empty form of a connector. Raises NotFound."""
+    return _add_page(request, add_form(request.app.state.system.catalog.get(kind)))
+
+
+@router.post(LIST + "/new")
+async def add(request: Request, user: Admin, kind: str) -> Response:
+    """Test, or test and save. Raises NotFound for the connector."""
+    system = request.app.state.system
+    empty = add_form(system.catalog.get(kind))
+    typed = integration_form.parse(empty.connector, await forms.values(request))
+    try:
+        if typed.do == TEST:
+            steps = await _steps(integrations.check(system, kind, typed.values))
+            return _add_page(request, refilled(empty, typed, steps=steps))
+        off = typed.do == SAVE_OFF
+        added = await integrations.add(
+            system, typed.name, kind, typed.values, enabled=typed.enabled and not off, by=user.email, test=not off
+        )
+    except (Invalid, Conflict, CheckFailed) as error:
+        return _add_page(request, _refused(empty, typed, error), status=422)
+    return _done(request, added.name)
+
+
+@router.post(listing.ONE)
+async def edit(request: Request, user: Admin, name: str) -> Response:
+    """Test, or test and save, with the fields that stay as they are."""
+    system = request.app.state.system
+    found = await integrations.status(system, name)
+    before = edit_form(found)
+    typed = integration_form.parse(before.connector, await forms.values(request))
+    try:
+        if typed.do == TEST:
+            steps = await _steps(integrations.check(system, before.connector.slug, typed.values, name=name))
+            return await listing.page(request, found, tab="settings", form=refilled(before, typed, steps=steps))
+        off = typed.do == SAVE_OFF
+        changed = await integrations.edit(
+            system,
+            name,
+            typed.values,
+            by=user.email,
+            new_name=typed.name,
+            enabled=typed.enabled and not off,
+            revision=typed.revision,
+            test=not off,
+        )
+    except (Invalid, Conflict, CheckFailed) as error:
+        form = _refused(before, typed, error)
+        return await listing.page(request, found, tab="settings", form=form, status=422)
+    return _done(request, changed.name)
+
+
+def _add_page(request: Request, form: Form, *, status: int = 200) -> Response:
+    advice = request.app.state.system.catalog.advice
+    return pages(request).answer(request, "integration_new.html", status=status, form=form, advice=advice)
+
+
+def _refused(form: Form, typed: Typed, error: Invalid | Conflict | CheckFailed) -> Form:
+    again = refilled(form, typed)
+    match error:
+        case CheckFailed():
+            return replace(again, steps=error.steps, may_save_off=True)
+        case Invalid():
+            return replace(again, errors=error.fields)
+        case _:
+            return replace(again, errors={"name": str(error)})
+
+
+async def _steps(steps: AsyncIterator[CheckStep]) -> list[CheckStep]:
+    return [step async for step in steps]
+
+
+def _done(request: Request, name: str) -> Response:
+    """To the integration's page; htmx follows a header, since a redirect would be followed unseen."""
+    if "hx-request" in request.headers:
+        return Response(headers={"HX-Redirect": listing.address(name)})
+    return see_other(listing.address(name))

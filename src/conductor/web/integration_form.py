@@ -1,0 +1,125 @@
+"""The form to add or change an integration. It follows from the connector's Config; no vendor is known here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import quote
+
+from pydantic import SecretStr
+
+from conductor.core.config import FormField
+from conductor.core.connector import CheckStep, Connector, StepState
+from conductor.operations.integrations import Status
+from conductor.store.vault import Stored
+
+LIST = "/admin/settings/integrations"
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One connector's form: what is in it, what is wrong with it, and how the test went."""
+
+    connector: type[Connector]
+    action: str
+    values: Mapping[str, str]
+    enabled: bool
+    errors: Mapping[str, str] = field(default_factory=dict)
+    steps: Sequence[CheckStep] = ()
+    saved: Status | None = None  # the integration that is being changed
+    may_save_off: bool = False
+
+    @property
+    def fields(self) -> tuple[FormField, ...]:
+        """The connector's fields in order."""
+        return self.connector.Config.form()
+
+    @property
+    def secrets(self) -> Mapping[str, Stored]:
+        """What is known of the secrets that are stored."""
+        return self.saved.secrets if self.saved else {}
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Every field's label, the name's too."""
+        return {"name": "Name"} | {field.name: field.label for field in self.fields}
+
+    @property
+    def passed(self) -> bool:
+        """Whether there was a test and nothing failed."""
+        return bool(self.steps) and not self.failed
+
+    @property
+    def failed(self) -> bool:
+        """Whether a step failed."""
+        return any(step.state is StepState.FAILED for step in self.steps)
+
+    @property
+    def advanced_open(self) -> bool:
+        """Whether the folded part holds something one must see."""
+        folded = [field.name for field in self.fields if field.widget.advanced]
+        return any(name in self.errors for name in folded)
+
+    def options(self, named: FormField) -> list[tuple[str, str]]:
+        """A field's choices; a present value that is none of them is one too."""
+        options = list(named.widget.choices)
+        value = self.values.get(named.name, "")
+        return options if not value or value in dict(options) else [*options, (value, value)]
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """A posted form: the name, the connector's values, whether it is on, and which button was pressed."""
+
+    name: str
+    values: Mapping[str, str]
+    enabled: bool
+    do: str
+    revision: int | None
+
+    @property
+    def shown(self) -> dict[str, str]:
+        """What may be shown again; the form leaves the secrets out."""
+        return {"name": self.name, **self.values}
+
+
+def add_form(connector: type[Connector]) -> Form:
+    """An empty form with the connector's defaults."""
+    values = {field.name: text(field.default) for field in connector.Config.form()}
+    return Form(connector, f"{LIST}/new?kind={connector.slug}", values, enabled=True)
+
+
+def edit_form(found: Status) -> Form:
+    """The form of a stored integration. Secrets are not in it, only that they are set."""
+    stored = {name: text(value) for name, value in found.integration.config.items()}
+    values = {**add_form(found.connector).values, **stored, "name": found.integration.name}
+    action = f"{LIST}/{quote(found.integration.name, safe='')}"
+    return Form(found.connector, action, values, found.integration.enabled, saved=found)
+
+
+def parse(connector: type[Connector], typed: Mapping[str, str]) -> Typed:
+    """Sort out what was posted. A secret that was left empty is not among the values."""
+    secret = {field.name for field in connector.Config.form() if field.secret}
+    fields = (field.name for field in connector.Config.form())
+    values = {name: typed[name] for name in fields if name in typed and (typed[name] or name not in secret)}
+    revision = typed.get("revision", "")
+    return Typed(
+        name=typed.get("name", "").strip(),
+        values=values,
+        enabled="enabled" in typed,
+        do=typed.get("do", "save"),
+        revision=int(revision) if revision.isdecimal() else None,
+    )
+
+
+def refilled(form: Form, typed: Typed, **changes: Any) -> Form:
+    """The form again as it was typed, without the secrets."""
+    secret = {field.name for field in form.fields if field.secret}
+    shown = {name: value for name, value in typed.shown.items() if name not in secret}
+    return replace(form, values={**form.values, **shown}, enabled=typed.enabled, **changes)
+
+
+def text(value: Any) -> str:
+    """A config's value as an input shows it."""
+    return "" if value is None or isinstance(value, SecretStr) else str(value)

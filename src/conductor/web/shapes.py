@@ -1,0 +1,123 @@
+"""How things look as JSON. Times are RFC 3339 in UTC; nothing here can hold a secret."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from conductor.core import clock, health
+from conductor.core.connector import Advice, CheckStep, StepState
+from conductor.core.health import Health
+from conductor.core.poll import Gap, Poll
+from conductor.operations.accounts import User
+from conductor.operations.integrations import Status
+from conductor.operations.search import GapInRange, Result, raw_object
+
+POLL = "id lane result reason needs_person requests fetched new duplicates conflicts complete rate_limit rate_remaining"
+POLL_TIMES = "started_at finished_at retry_at position_from position_to"
+GAP = "id cause state closed_by note"
+GAP_TIMES = "begins ends found_at closed_at"
+USER = "email name role time_zone active"
+
+
+def integration(found: Status) -> dict[str, Any]:
+    """One integration with its health."""
+    stored = found.integration
+    secrets = {name: {"set_at": _time(item.set_at), "set_by": item.set_by} for name, item in found.secrets.items()}
+    return {
+        "name": stored.name,
+        "connector": stored.connector,
+        "enabled": stored.enabled,
+        "config": dict(stored.config),
+        "secrets": secrets,
+        "revision": stored.revision,
+        "created_at": _time(stored.created_at),
+        "changed_at": _time(stored.changed_at),
+        "changed_by": stored.changed_by,
+        "health": judged(found.health),
+        "running": found.running,
+        "last_poll": found.last and poll(found.last),
+        "last_good_poll": found.good and poll(found.good),
+        "position_at": _time(found.checkpoint_at),
+        "caught_up_at": _time(found.covered_until),
+        "next_poll_at": _time(found.next_poll_at),
+        "loss_at": _time(found.loss_at),
+        "open_gaps": found.open_gaps,
+        "events_24h": found.events_24h,
+    }
+
+
+def judged(found: Health) -> dict[str, Any]:
+    """An integration's health."""
+    texts = {name: getattr(found, name) for name in ("sentence", "word", "code", "title")}
+    return {
+        "state": found.state.value,
+        "color": found.state.color,
+        "shape": found.state.shape,
+        **texts,
+        "detail": found.body,
+        "fix": list(found.fix),
+        "since": _time(found.since),
+        "retry_at": _time(found.retry_at),
+    }
+
+
+def poll(found: Poll) -> dict[str, Any]:
+    """One poll's record."""
+    return _plain(found, POLL) | _times(found, POLL_TIMES)
+
+
+def gap(found: Gap) -> dict[str, Any]:
+    """One gap."""
+    return _plain(found, GAP) | _times(found, GAP_TIMES)
+
+
+def user(found: User) -> dict[str, Any]:
+    """One user."""
+    return _plain(found, USER) | _times(found, "created_at")
+
+
+def step(found: CheckStep, advice: Callable[[str], Advice | None]) -> dict[str, Any]:
+    """One step of a connection test; one that failed says what to do."""
+    told = advice(found.code) if found.code and found.state in (StepState.FAILED, StepState.WARNING) else None
+    fix = [health.fill(line, found.facts) for line in told.fix] if told else []
+    detail = health.fill(told.body, found.facts) if told else ""
+    names = _plain(found, "name text code")
+    return {**names, "state": found.state.value, "detail": detail, "fix": fix}
+
+
+def result(found: Result) -> dict[str, Any]:
+    """The answer to a search."""
+    return {
+        "schema": "conductor.search/1",
+        "rows": [artifact(row) for row in found.rows],
+        "next": found.next,
+        "complete": found.complete,
+        "gaps": [_gap_in_range(item) for item in found.gaps],
+        "behind": list(found.behind),
+        "hints": [_plain(hint, "message start end fix label") for hint in found.hints],
+        "range": {"from": _time(found.span.start), "to": _time(found.span.end)},
+        "took_ms": found.took_ms,
+    }
+
+
+def artifact(row: Any) -> dict[str, Any]:
+    """One event: `raw` is the vendor's object, byte for byte where it is JSON."""
+    return {**row, "raw": raw_object(row["raw"])}
+
+
+def _gap_in_range(item: GapInRange) -> dict[str, Any]:
+    return {"integration": item.integration, **gap(item.gap)}
+
+
+def _plain(found: object, names: str) -> dict[str, Any]:
+    return {name: getattr(found, name) for name in names.split()}
+
+
+def _times(found: object, names: str) -> dict[str, Any]:
+    return {name: _time(getattr(found, name)) for name in names.split()}
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else clock.to_text(moment)
