@@ -40,7 +40,6 @@ _EXAMPLES = {
     "date": ">=now-2h",
     "ingested": ">=now-2h",
     "event": '"Success Login"',
-    "connector": "auth0",
     "integration": "prod-eu",
     "category": '"auth failure"',
     "severity": ">=high",

@@ -21,6 +21,9 @@ LOSS_NEAR = timedelta(hours=6)
 LOSS_NEAR_SHARE, LOSS_WATCH_SHARE = 0.25, 0.5
 
 
+_ORDINARY = frozenset({"A", "An", "Another", "Collecting", "Collection", "No", "Something", "That", "The", "This"})
+
+
 class State(Enum):
     """The states of a tile, with their shapes; the order is from good to bad."""
 
@@ -107,6 +110,8 @@ def judge(facts: Facts, advice: Callable[[str], Advice | None]) -> Health:
 
 
 def _fine(facts: Facts) -> Health:
+    if facts.last is not None and facts.last.result != OK:
+        return Health(State.WAITING, "Trying the new settings.", since=facts.changed_at)
     if facts.last is None:
         return Health(
             State.WAITING, "Polling for the first time." if facts.running else "First poll starts within 5 s."
@@ -118,8 +123,8 @@ def _fine(facts: Facts) -> Health:
 
 def _fault(facts: Facts, advice: Callable[[str], Advice | None]) -> Health | None:
     last = facts.last
-    if last is None or last.result == OK:
-        return None
+    if last is None or last.result == OK or last.started_at < facts.changed_at:
+        return None  # what failed before an edit says nothing of what is configured now
     text = advice(last.result) or Advice(title=last.reason or last.result)
     since = facts.failing_since or last.started_at
     lasting = max(LONG_FAULT, facts.interval * LONG_FAULT_POLLS)
@@ -142,10 +147,15 @@ def _fault(facts: Facts, advice: Callable[[str], Advice | None]) -> Health | Non
 def _sentence(text: Advice, last: Poll, now: datetime, *, red: bool) -> str:
     title = fill(text.title, last.facts)
     if red:
-        return f"Failed: {title[0].lower()}{title[1:]}" if title else "Failed."
+        return f"Failed: {_uncapitalized(title)}" if title else "Failed."
     if last.retry_at is None or last.retry_at <= now:
         return title
     return f"{title} Trying again in {duration(last.retry_at - now)}."
+
+
+def _uncapitalized(title: str) -> str:
+    """`The proxy …` becomes `the proxy …`; a name keeps its capital."""
+    return title[0].lower() + title[1:] if title.partition(" ")[0] in _ORDINARY else title
 
 
 def _loss(facts: Facts) -> Health | None:

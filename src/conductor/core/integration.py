@@ -10,6 +10,7 @@ from typing import Any
 
 from conductor.core.errors import Invalid
 
+RESERVED = frozenset({"new", "catalog", "test"})
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
 
@@ -31,6 +32,8 @@ class Integration:
 
 def check_name(name: str) -> str:
     """The name, when it can be used. Raises Invalid."""
+    if name.lower() in RESERVED:
+        raise Invalid({"name": f"{name} is a word of the addresses of pages and API. Choose another name."})
     if not NAME.fullmatch(name):
         raise Invalid({"name": "Use letters, digits, - and _, beginning with a letter or digit, 63 at most."})
     return name

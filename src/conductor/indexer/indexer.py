@@ -30,6 +30,7 @@ from conductor.store.database import Connection, Database
 from conductor.store.journal import Batch
 
 BATCHES = 100  # in one insert: about 10,000 artifacts
+GATHER = 0.5  # seconds between two inserts while little comes: a few large parts cost less than many small ones
 IDLE = 5.0  # seconds between two looks when nobody wakes us: another process may commit too
 FULL_DISK_RETRY = 10.0  # seconds
 T = TypeVar("T")
@@ -74,22 +75,29 @@ class Indexer:
         while not self._stopping:
             self._wake.clear()
             try:
-                busy = await self.catch_up()
+                behind = await self.catch_up()
             except StoreFull as error:
                 log(logging.ERROR, "indexer: paused, the disk is full", {"code": error.code})
                 await self._rest(FULL_DISK_RETRY)
                 continue
-            if not busy:
-                await self._rest(IDLE)
+            if behind < BATCHES:
+                await self._gather() if behind else await self._rest(IDLE)
 
-    async def catch_up(self) -> bool:
-        """One round over all integrations that have something new; whether there was any."""
+    async def catch_up(self) -> int:
+        """One round over all integrations that have something new; the most batches that one of them had."""
         behind = await self._database.read(lambda connection: cursors.behind(connection, self._reader))
         for cursor in behind:
             if self._stopping:
                 break
             await self._round(cursor)
-        return bool(behind)
+        return max((cursor.last - cursor.batch for cursor in behind), default=0)
+
+    async def _gather(self) -> None:
+        """Let some batches come together; nothing but the end cuts it short."""
+        deadline = asyncio.get_running_loop().time() + GATHER
+        while not self._stopping and (left := deadline - asyncio.get_running_loop().time()) > 0:
+            self._wake.clear()
+            await self._rest(left)
 
     async def _rest(self, seconds: float) -> None:
         try:

@@ -152,7 +152,8 @@ def _login_hash(connection: Connection, email: str) -> str | None:
 
 
 def _note_failed_login(connection: Connection, email: str, address: str) -> None:
-    audit.append(connection, email[:254], "login.failed", email[:254], address=address)
+    shown = email[:254] if "@" in email else "(no e-mail)"  # a password typed into the wrong field stays out
+    audit.append(connection, shown, "login.failed", shown, address=address)
 
 
 def _rehash(connection: Connection, email: str, hash_: str) -> None:

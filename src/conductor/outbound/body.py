@@ -37,6 +37,8 @@ async def _gunzip(chunks: AsyncIterator[bytes], limit: int) -> bytes:
             body += stream.decompress(chunk, limit + 1 - len(body))
             _check(len(body), limit)
             _check(len(body) + len(stream.unconsumed_tail), limit)
+            if stream.unused_data:  # zlib would hoard it without limit, and a second member would be dropped
+                raise UnexpectedResponse("The answer goes on after its end.", code="source.encoding")
     except zlib.error as error:
         raise UnexpectedResponse("The answer's compression is damaged.", code="source.encoding") from error
     if not stream.eof:

@@ -91,16 +91,16 @@ class Client:
         """GET, tried up to TRIES times within DEADLINE. Raises RateLimited, Unavailable, Misconfigured or
         UnexpectedResponse; statuses that only the vendor's connector understands (2xx, 4xx) come back."""
         try:
-            async with asyncio.timeout(DEADLINE):
-                return await self._get_patiently(url, headers, params)
+            async with asyncio.timeout(DEADLINE) as deadline:
+                return await self._get_patiently(url, headers, params, deadline)
         except TimeoutError as error:
             raise Unavailable("The answer took too long.", code="net.timeout", domain=_host(url)) from error
 
     async def post_form(self, url: str, fields: Mapping[str, str]) -> Answer:
         """POST a form once. Raises as `get` does."""
         try:
-            async with asyncio.timeout(DEADLINE):
-                return await self._once("POST", url, {}, data=dict(fields), patience=86_400.0)
+            async with asyncio.timeout(DEADLINE) as deadline:
+                return await self._once("POST", url, {}, deadline, data=dict(fields), patience=86_400.0)
         except TimeoutError as error:
             raise Unavailable("The answer took too long.", code="net.timeout", domain=_host(url)) from error
 
@@ -121,11 +121,13 @@ class Client:
         """For a connection test: the server's certificate, checked."""
         return await probe.handshake(host, port, address, _tls(self._route.ca_bundle))
 
-    async def _get_patiently(self, url: str, headers: Mapping[str, str], params: Mapping[str, str] | None) -> Answer:
+    async def _get_patiently(
+        self, url: str, headers: Mapping[str, str], params: Mapping[str, str] | None, deadline: asyncio.Timeout
+    ) -> Answer:
         attempt = 1
         while True:
             try:
-                return await self._once("GET", url, headers, params=params)
+                return await self._once("GET", url, headers, deadline, params=params)
             except Unavailable as error:
                 if attempt >= TRIES or error.code.startswith("net.dns"):
                     raise
@@ -137,18 +139,29 @@ class Client:
         method: str,
         url: str,
         headers: Mapping[str, str],
+        deadline: asyncio.Timeout,
         *,
         params: Mapping[str, str] | None = None,
         data: dict[str, str] | None = None,
         patience: float = pace.MAX_WAIT,
     ) -> Answer:
-        await self._limiter.wait()
+        await self._take_turn(deadline)
         self.usage.requests += 1
         try:
             answer = await self._exchange(method, url, headers, params, data)
         except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError, OSError) as error:
             raise failures.classify(error, _host(url), self._route.proxy) from error
         return self._judge(answer, _host(url), patience)
+
+    async def _take_turn(self, deadline: asyncio.Timeout) -> None:
+        """Wait for our own pace, which is not the vendor's slowness: the deadline stands still meanwhile."""
+        if deadline.expired():
+            return  # the cancellation comes with the next await
+        loop = asyncio.get_running_loop()
+        left = (deadline.when() or 0.0) - loop.time()
+        deadline.reschedule(None)
+        await self._limiter.wait()
+        deadline.reschedule(loop.time() + left)
 
     async def _exchange(
         self,
@@ -222,7 +235,7 @@ def _transport(route: Route) -> httpx2.AsyncHTTPTransport:
     if route.proxy:
         proxy = _proxy(route)
         if route.proxy_trusted:
-            trusted.add((proxy.url.host, proxy.url.port or 80))
+            trusted.add((proxy.url.host, proxy.url.port or (443 if proxy.url.scheme == "https" else 80)))
     limits = httpx2.Limits(max_connections=4, max_keepalive_connections=1, keepalive_expiry=KEEP_ALIVE)
     transport = httpx2.AsyncHTTPTransport(verify=_tls(route.ca_bundle), trust_env=False, limits=limits, proxy=proxy)
     pool: httpcore2.AsyncConnectionPool = transport._pool
@@ -231,7 +244,15 @@ def _transport(route: Route) -> httpx2.AsyncHTTPTransport:
 
 
 def _proxy(route: Route) -> httpx2.Proxy:
-    url = httpx2.URL(route.proxy)
+    try:
+        url = httpx2.URL(route.proxy)
+        if url.scheme not in ("http", "https") or not url.host:
+            raise ValueError("no HTTP proxy")
+    except (httpx2.InvalidURL, ValueError) as error:
+        shown = failures.without_password(route.proxy)
+        raise Misconfigured(
+            f"{shown} cannot be used as a proxy.", code="net.proxy.unreachable", proxy=shown
+        ) from error
     if route.proxy_password:
         return httpx2.Proxy(url.copy_with(userinfo=b""), auth=(url.username, route.proxy_password))
     return httpx2.Proxy(url)
@@ -244,7 +265,7 @@ def _tls(ca_bundle: str) -> ssl.SSLContext:
     if ca_bundle.strip():
         try:
             context.load_verify_locations(cadata=ca_bundle)
-        except (ssl.SSLError, ValueError) as error:
+        except (ssl.SSLError, ValueError, TypeError) as error:  # TypeError: not ASCII
             raise Misconfigured("The CA bundle is not a certificate in PEM.", code="net.tls.bundle") from error
     return context
 

@@ -21,9 +21,11 @@ def classify(error: Exception, host: str, proxy: str = "") -> SourceError:
             return cause
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _certificate(cause, host)
-    if isinstance(error, httpx2.ProxyError) or (proxy and isinstance(error, httpx2.ConnectError)):
+    if isinstance(error, httpx2.ProxyError):
         return _proxy(error, host, proxy)
     if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
+        if proxy and not any(isinstance(cause, ssl.SSLError) for cause in _chain(error)):
+            return _proxy(error, host, proxy)
         return _connect(error, host)
     if isinstance(error, httpx2.InvalidURL | httpx2.UnsupportedProtocol):
         return Misconfigured(f"{host} cannot be used in an address.", code="net.url.invalid", domain=host)

@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 from conductor.core.config import Allowance
 
 MIN_WAIT, MAX_WAIT = 0.5, 300.0  # seconds of waiting that we believe
+LARGEST = 2**31 - 1  # requests in a bucket that we believe
 SLOWEST = 0.1  # of our pace, when the vendor's bucket is nearly empty
 
 
@@ -66,7 +67,7 @@ class Limiter:
             return
         self._allowance = allowance(headers.limit)
         reserved = min(0.5, 1.0 - self.share) * headers.limit
-        if headers.remaining is None or headers.remaining >= reserved:
+        if headers.remaining is None or headers.remaining >= reserved or not reserved:
             self._brake = 1.0
         else:
             self._brake = max(SLOWEST, headers.remaining / reserved)
@@ -157,5 +158,6 @@ def _number(text: str | None) -> float | None:
 
 
 def _whole(text: str | None) -> int | None:
+    """Never below zero, and no more than the store's column holds."""
     value = _number(text)
-    return None if value is None else int(value)
+    return None if value is None else int(min(max(value, 0.0), LARGEST))

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import sqlalchemy
 from sqlalchemy import Connection as Connection
@@ -24,6 +25,7 @@ from conductor.core.errors import StoreError, StoreFull
 GROUP = 64  # writes committed together
 READERS = 4  # threads
 BUSY_TIMEOUT = 5.0  # seconds
+_WORKS_FAULT = (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.DataError)  # a value is refused, the database is well
 T = TypeVar("T")
 Work = Callable[[Connection], T]
 
@@ -42,6 +44,7 @@ class Database:
         self._readers = readers or ThreadPoolExecutor(READERS, "store-reader")
         self._waiting: collections.deque[tuple[Work[Any], asyncio.Future[Any]]] = collections.deque()
         self._draining = False
+        self._closed = False
         self._engine: Engine | None = None
         self._read_engine: Engine | None = None
         self._connection: Connection | None = None
@@ -61,6 +64,9 @@ class Database:
 
     async def close(self) -> None:
         """Finish what is waiting, then disconnect."""
+        if self._closed:
+            return
+        self._closed = True
         loop = asyncio.get_running_loop()
         while self._waiting or self._draining:
             await asyncio.sleep(0.001)
@@ -159,13 +165,13 @@ def _in_savepoint(connection: Connection, work: Work[Any]) -> Any:
 
 
 class _Translated:
-    """Turns the drivers' errors into ours: no foreign exception leaves the store."""
+    """Turns the drivers' errors into ours; a value that the database refuses is left to whoever wrote it."""
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if not isinstance(error, sqlalchemy.exc.DBAPIError) or isinstance(error, sqlalchemy.exc.IntegrityError):
+        if not isinstance(error, sqlalchemy.exc.DBAPIError) or isinstance(error, _WORKS_FAULT):
             return
         if _is_full(error):
             raise StoreFull("The disk is full.") from error
@@ -187,7 +193,7 @@ def _is_full(error: sqlalchemy.exc.DBAPIError) -> bool:
 
 def sqlite_url(path: Path) -> str:
     """The URL of a SQLite file."""
-    return f"sqlite:///{path}"
+    return sqlalchemy.URL.create("sqlite", database=str(path)).render_as_string()
 
 
 def _writing_engine(url: sqlalchemy.URL) -> Engine:
@@ -207,7 +213,7 @@ def _reading_engine(url: sqlalchemy.URL) -> Engine:
         return sqlalchemy.create_engine(
             url, pool_size=READERS, max_overflow=0, connect_args=options, pool_pre_ping=True
         )
-    target = f"file:{url.database}?mode=ro"
+    target = f"file:{quote(str(url.database))}?mode=ro"
 
     def connect() -> sqlite3.Connection:
         return sqlite3.connect(target, uri=True, timeout=BUSY_TIMEOUT, check_same_thread=False)

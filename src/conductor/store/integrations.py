@@ -44,7 +44,7 @@ def edit(connection: Connection, integration: Integration, *, by: str, **changes
     if "config" in values:
         values["config"] = msgspec.json.encode(values["config"]).decode()
     if values.get("name", integration.name) != integration.name:
-        _check_name_free(connection, values["name"])
+        _check_name_free(connection, values["name"], but=integration.id)
     here = (_table.c.id == integration.id, _table.c.revision == integration.revision, _table.c.removed_at.is_(None))
     stamp = {"revision": integration.revision + 1, "changed_at": clock.to_micros(clock.now()), "changed_by": by}
     if connection.execute(update(_table).where(*here).values(values | stamp)).rowcount != 1:
@@ -89,9 +89,9 @@ def owner(integration_id: int) -> str:
     return f"integration/{integration_id}"
 
 
-def _check_name_free(connection: Connection, name: str) -> None:
+def _check_name_free(connection: Connection, name: str, *, but: int = 0) -> None:
     query = select(_table.c.id).where(
-        sqlalchemy.func.lower(_table.c.name) == name.lower(), _table.c.removed_at.is_(None)
+        sqlalchemy.func.lower(_table.c.name) == name.lower(), _table.c.removed_at.is_(None), _table.c.id != but
     )
     if connection.execute(query).first() is not None:
         raise Conflict(f"There is already an integration called {name}. Choose another name.")

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from conductor.core import clock
 from conductor.core import signal as signals
@@ -23,9 +24,39 @@ from conductor.store import schema, zstd
 
 LIVE = "live"
 DAY = 86_400_000_000  # microseconds
-_RECORDS = msgspec.msgpack.Decoder(list[tuple[str, bytes]])
+_RECORDS = msgspec.msgpack.Decoder(list[tuple[Any, bytes]])  # an id is str, or bytes: see _writable
 _KNOWN = select(schema.signal_keys.c.key, schema.signal_keys.c.digest).where(
     schema.signal_keys.c.key.in_(bindparam("keys", expanding=True))
+)
+# Built once: a page's commit is the hot path, and building a statement costs as much as running it.
+_EPOCH = (
+    select(schema.fences.c.epoch).where(schema.fences.c.integration_id == bindparam("integration")).with_for_update()
+)
+_NEXT_BATCH = (
+    update(schema.fences)
+    .where(schema.fences.c.integration_id == bindparam("integration"))
+    .values(last_batch=schema.fences.c.last_batch + 1)
+    .returning(schema.fences.c.last_batch)
+)
+_FIRST_CHECKPOINT = insert(schema.checkpoints)
+_NEXT_CHECKPOINT = (
+    update(schema.checkpoints)
+    .where(
+        schema.checkpoints.c.integration_id == bindparam("integration"),
+        schema.checkpoints.c.lane == bindparam("in_lane"),
+        schema.checkpoints.c.version == bindparam("expected"),
+    )
+    .values({name: bindparam(name) for name in ("position", "time", "version", "covered_until", "moved_at")})
+)
+_ADD_KEYS = insert(schema.signal_keys)
+_ADD_BATCH = insert(schema.batches)
+_COUNT = (
+    update(schema.polls)
+    .where(schema.polls.c.id == bindparam("poll"))
+    .values(
+        {name: schema.polls.c[name] + bindparam(f"more_{name}") for name in ("fetched", "new", "duplicates", "conflicts")}
+        | {"position_to": bindparam("to")}
+    )
 )
 
 
@@ -91,11 +122,13 @@ class _Sorted:
 
 def take_over(connection: Connection, integration_id: int, lane: str = LIVE) -> Position:
     """Become the owner: older owners are fenced from now on. Raises NotFound for a removed integration."""
-    fences = schema.fences
-    grow = update(fences).where(fences.c.integration_id == integration_id).values(epoch=fences.c.epoch + 1)
-    epoch = connection.execute(grow.returning(fences.c.epoch)).scalar()
-    if epoch is None:
+    fences, table = schema.fences, schema.integrations
+    # On PostgreSQL the lock makes a removal wait, which then fences this owner.
+    here = select(table.c.id).where(table.c.id == integration_id, table.c.removed_at.is_(None))
+    if connection.execute(here.with_for_update(read=True)).first() is None:
         raise NotFound(f"There is no integration {integration_id}.")
+    grow = update(fences).where(fences.c.integration_id == integration_id).values(epoch=fences.c.epoch + 1)
+    epoch = connection.execute(grow.returning(fences.c.epoch)).scalar_one()
     return _position(connection, integration_id, lane, epoch)
 
 
@@ -137,13 +170,13 @@ def find(connection: Connection, integration_id: int, batch: int, index: int) ->
 
 def pack(fresh: Sequence[Signal]) -> tuple[bytes, int]:
     """A batch row's body and its size before compression."""
-    plain = msgspec.msgpack.encode([(signal.id, signal.raw) for signal in fresh])
+    plain = msgspec.msgpack.encode([(_writable(signal.id), signal.raw) for signal in fresh])
     return zstd.compress(plain), len(plain)
 
 
 def unpack(body: bytes) -> list[Signal]:
     """The inverse of `pack`."""
-    return [Signal(signal_id, raw) for signal_id, raw in _RECORDS.decode(zstd.decompress(body))]
+    return [Signal(_readable(signal_id), raw) for signal_id, raw in _RECORDS.decode(zstd.decompress(body))]
 
 
 def expire_keys(connection: Connection, integration_id: int, before: datetime) -> int:
@@ -169,6 +202,19 @@ def stored(connection: Connection) -> int:
     return int(connection.execute(select(func.coalesce(func.sum(schema.batches.c.signals), 0))).scalar_one())
 
 
+def _writable(signal_id: str) -> str | bytes:
+    """An id with lone surrogates is no UTF-8: it is written as bytes."""
+    try:
+        signal_id.encode()
+    except UnicodeEncodeError:
+        return signal_id.encode("utf-8", "surrogatepass")
+    return signal_id
+
+
+def _readable(signal_id: str | bytes) -> str:
+    return signal_id if isinstance(signal_id, str) else signal_id.decode("utf-8", "surrogatepass")
+
+
 def _position(connection: Connection, integration_id: int, lane: str, epoch: int) -> Position:
     table = schema.checkpoints
     query = select(table).where(table.c.integration_id == integration_id, table.c.lane == lane)
@@ -190,9 +236,7 @@ def _read_position(row: Row[Any], epoch: int) -> Position:
 
 def _check_fence(connection: Connection, position: Position) -> None:
     """On PostgreSQL the row stays locked to the end of the transaction, so no take-over comes between."""
-    fences = schema.fences
-    query = select(fences.c.epoch).where(fences.c.integration_id == position.integration_id).with_for_update()
-    if connection.execute(query).scalar() != position.epoch:
+    if connection.execute(_EPOCH, {"integration": position.integration_id}).scalar() != position.epoch:
         raise Fenced()
 
 
@@ -213,13 +257,15 @@ def _move(connection: Connection, position: Position, page: Page, now: datetime)
 
 
 def _write_checkpoint(connection: Connection, position: Position, values: dict[str, object]) -> None:
-    table = schema.checkpoints
     if position.version == 0:
         row = {"integration_id": position.integration_id, "lane": position.lane, **values}
-        connection.execute(insert(table), row)
+        try:
+            connection.execute(_FIRST_CHECKPOINT, row)
+        except IntegrityError as error:
+            raise Fenced() from error
         return
-    here = (table.c.integration_id == position.integration_id, table.c.lane == position.lane)
-    moved = connection.execute(update(table).where(*here, table.c.version == position.version).values(values))
+    here = {"integration": position.integration_id, "in_lane": position.lane, "expected": position.version}
+    moved = connection.execute(_NEXT_CHECKPOINT, here | values)
     if moved.rowcount != 1:
         raise Fenced()
 
@@ -244,10 +290,7 @@ def _sort(connection: Connection, integration_id: int, page: Sequence[Signal]) -
 
 
 def _append(connection: Connection, position: Position, page: Page, found: _Sorted, now: datetime) -> int:
-    fences = schema.fences
-    grow = update(fences).where(fences.c.integration_id == position.integration_id)
-    count = grow.values(last_batch=fences.c.last_batch + 1).returning(fences.c.last_batch)
-    batch = int(connection.execute(count).scalar_one())
+    batch = int(connection.execute(_NEXT_BATCH, {"integration": position.integration_id}).scalar_one())
     moment = clock.to_micros(now)
     keys = [
         {
@@ -258,7 +301,7 @@ def _append(connection: Connection, position: Position, page: Page, found: _Sort
         }
         for key, signal in found.fresh.items()
     ]
-    connection.execute(insert(schema.signal_keys), keys)
+    connection.execute(_ADD_KEYS, keys)
     body, size = pack(list(found.fresh.values()))
     row = {
         "integration_id": position.integration_id,
@@ -270,18 +313,18 @@ def _append(connection: Connection, position: Position, page: Page, found: _Sort
         "size": size,
         "body": body,
     }
-    connection.execute(insert(schema.batches), row)
+    connection.execute(_ADD_BATCH, row)
     return batch
 
 
 def _count(connection: Connection, page: Page, done: Committed) -> None:
-    table = schema.polls
     checkpoint = done.position.checkpoint
     values = {
-        "fetched": table.c.fetched + len(page.signals),
-        "new": table.c.new + done.new,
-        "duplicates": table.c.duplicates + done.duplicates,
-        "conflicts": table.c.conflicts + done.conflicts,
-        "position_to": None if checkpoint is None else clock.to_micros(checkpoint.time),
+        "poll": page.poll_id,
+        "more_fetched": len(page.signals),
+        "more_new": done.new,
+        "more_duplicates": done.duplicates,
+        "more_conflicts": done.conflicts,
+        "to": None if checkpoint is None else clock.to_micros(checkpoint.time),
     }
-    connection.execute(update(table).where(table.c.id == page.poll_id).values(values))
+    connection.execute(_COUNT, values)

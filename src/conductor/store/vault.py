@@ -91,7 +91,7 @@ class Vault:
         bound = _bound(owner, field, context, row.version)
         try:
             return _open(_open(self._key, row.wrapped_key, bound), row.sealed, bound).decode()
-        except InvalidTag as error:
+        except (InvalidTag, ValueError) as error:  # ValueError: bytes that were cut short
             raise SecretUnreadable(path=str(self.path)) from error
 
     def forget(self, connection: Connection, owner: str, field: str | None = None) -> None:

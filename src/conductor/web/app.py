@@ -32,6 +32,7 @@ from conductor.web.throttle import Throttle
 from conductor.web.turns import Turns
 
 GZIP_FROM = 1000  # bytes
+FOR_A_DAY = "public, max-age=86400"  # this name does not change with its content
 PAGES = (setup, login, account, dashboard, integration_edit, integrations, search, event, guides)
 
 
@@ -77,7 +78,9 @@ async def _static(request: Request, digest: str, name: str, user: Anyone) -> Res
 
 async def _favicon(request: Request, user: Anyone) -> Response:
     assets: Assets = request.app.state.assets
-    return assets.answer(request, assets.digest, "icon.svg")
+    response = assets.answer(request, assets.digest, "icon.svg")
+    response.headers["Cache-Control"] = FOR_A_DAY
+    return response
 
 
 async def _openapi(request: Request, user: Viewer) -> Response:

@@ -22,6 +22,7 @@ from conductor.web.render import pages
 
 HELP = "/help"
 TOPIC = re.compile(r"[a-z0-9][a-z0-9_.-]*")
+EMPTY_HEAD = re.compile(r"<thead>\s*<tr>\s*(?:<th></th>\s*)+</tr>\s*</thead>\s*")
 router = APIRouter(dependencies=[shell.Shell], include_in_schema=False)
 
 
@@ -69,7 +70,8 @@ def rendered(text: str) -> Markup:
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = markdown.parse(text.replace("- [ ] ", "- "))
     _name_headings(tokens)
-    return Markup(markdown.renderer.render(tokens, markdown.options, {}))  # noqa: S704 - html is off
+    html = markdown.renderer.render(tokens, markdown.options, {})
+    return Markup(EMPTY_HEAD.sub("", html))  # noqa: S704 - made by the renderer, with raw HTML off
 
 
 def _text(topic: str, connectors: Any) -> str:

@@ -33,8 +33,8 @@ async def ready(request: Request, user: Anyone) -> Response:
 @router.get("/metrics")
 async def metrics(request: Request, user: Viewer) -> Response:
     """Figures for Prometheus. Raises NotFound when the system keeps none."""
-    registry = getattr(request.app.state.system, "metrics", None)
-    if registry is None:
+    kept = getattr(request.app.state.system, "metrics", None)
+    if kept is None:
         raise NotFound("No metrics are kept.")
-    text = prometheus_client.generate_latest(registry)
+    text = prometheus_client.generate_latest(kept.registry)
     return Response(text, media_type=prometheus_client.CONTENT_TYPE_LATEST)

@@ -37,7 +37,11 @@ async def _run(config: TenantConfig, http: Client, tokens: TokenSource) -> Async
         yield step
     api = Api(config, http, tokens)
     await tokens.forget()  # a fresh token tells the scopes of now, and its answer the clock
-    token = await api.any_token()
+    try:
+        token = await api.any_token()
+    except SourceError:
+        yield _clock(http)
+        raise
     yield _clock(http)
     yield _ok("Token", f"issued, valid until {token.expires_at:%-d %b %H:%M} UTC")
     await api.token()

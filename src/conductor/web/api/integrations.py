@@ -15,17 +15,17 @@ from conductor.web.auth import Admin, Analyst, Viewer
 router = APIRouter(prefix="/api/v1/integrations", tags=["integrations"])
 
 
-class Input(pydantic.BaseModel):
+class Body(pydantic.BaseModel):
     """What a request may hold: the fields below and no others. Errors never repeat a value."""
 
     model_config = pydantic.ConfigDict(extra="forbid", hide_input_in_errors=True)
 
 
-class Nothing(Input):
+class Nothing(Body):
     """An empty object."""
 
 
-class Added(Input):
+class Added(Body):
     """A new integration. `config` holds the connector's fields, the secrets among them."""
 
     name: str
@@ -35,7 +35,7 @@ class Added(Input):
     test: bool = True
 
 
-class Edited(Input):
+class Edited(Body):
     """Only what changes. With `revision` the edit is refused when someone else was faster."""
 
     name: str | None = None
@@ -45,7 +45,7 @@ class Edited(Input):
     test: bool = True
 
 
-class Tested(Input):
+class Tested(Body):
     """A saved integration by `name` with some fields changed, or a `connector` with a whole config."""
 
     name: str | None = None
@@ -53,7 +53,7 @@ class Tested(Input):
     config: dict[str, Any] = pydantic.Field(default_factory=dict)
 
 
-class Closed(Input):
+class Closed(Body):
     """Why a gap is closed."""
 
     note: str
@@ -80,7 +80,10 @@ async def add(request: Request, user: Admin, body: Added) -> dict[str, Any]:
 async def test(request: Request, user: Admin, body: Tested) -> dict[str, Any]:
     """The connection test, step by step. Nothing is changed."""
     system = request.app.state.system
-    steps = integrations.check(system, body.connector or "", body.config, name=body.name)
+    slug = body.connector or ""
+    if body.name is not None:
+        slug = (await integrations.find(system, body.name)).connector
+    steps = integrations.check(system, slug, body.config, name=body.name)
     told = [shapes.step(step, system.catalog.advice) async for step in steps]
     return {"ok": all(step["state"] != "failed" for step in told), "steps": told}
 

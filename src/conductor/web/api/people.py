@@ -10,13 +10,13 @@ from starlette.requests import Request
 
 from conductor.operations import accounts
 from conductor.web import auth, shapes
-from conductor.web.api.integrations import Input, Nothing
+from conductor.web.api.integrations import Body, Nothing
 from conductor.web.auth import Admin, Local
 
 router = APIRouter(prefix="/api/v1", tags=["users"])
 
 
-class NewUser(Input):
+class NewUser(Body):
     """A new user. Without a name the e-mail's first part is taken."""
 
     email: str
@@ -26,7 +26,7 @@ class NewUser(Input):
     time_zone: str = "UTC"
 
 
-class EditedUser(Input):
+class EditedUser(Body):
     """Only what changes."""
 
     name: str | None = None

@@ -98,7 +98,10 @@ for (const select of $$("select[data-submit]")) {
 }
 for (const select of $$("select[data-range]")) {
   const custom = select.form.querySelector(".custom");
-  const fit = () => (custom.hidden = select.value !== "custom");
+  const fit = () => {
+    custom.hidden = select.value !== "custom";
+    for (const input of $$("input", custom)) input.disabled = custom.hidden; // what is not shown is not sent
+  };
   fit();
   select.addEventListener("change", () => {
     fit();

@@ -1,0 +1,311 @@
+"""The pages over a whole Conductor and a simulated tenant, without JavaScript: add, fail, mend, poll, search, delete."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from conductor import app
+from conductor.core import clock
+from conductor.operations import accounts, sessions
+from conductor.settings import Settings
+from conductor.simulator import server
+from conductor.simulator.tenant import TenantSpec
+from conductor.simulator.world import World
+from conductor.web import auth
+from conductor.web.app import create_app
+
+ORIGIN = "https://conductor.test"
+OURS = {"Sec-Fetch-Site": "same-origin"}
+LIST = "/admin/settings/integrations"
+PASSWORD = "correct horse battery staple"
+SECRET = "canary-secret-4711"
+HOSTILE = "<script>alert(1)</script>\u202e\u0000\"'{{7*7}}"
+
+
+class Site:
+    """A signed-in administrator's browser, the tenant, and the system behind."""
+
+    def __init__(self, http: httpx2.AsyncClient, tenant: server.Server, system: Any) -> None:
+        self.http = http
+        self.tenant = tenant
+        self.system = system
+
+    async def get(self, path: str, status: int = 200) -> str:
+        response = await self.http.get(path)
+        assert response.status_code == status, response.text
+        return str(response.text)
+
+    async def post(self, page: str, action: str, **typed: str) -> httpx2.Response:
+        token = re.search(r'name="csrf" value="([0-9a-f]+)"', await self.get(page))
+        assert token
+        return await self.http.post(action, headers=OURS, data={"csrf": token[1], **typed})
+
+    async def index(self) -> None:
+        while await self.system.indexer.catch_up():
+            pass
+
+    def form(self, **changes: str) -> dict[str, str]:
+        typed = {
+            "name": "prod-us",
+            "domain": self.tenant.authority(),
+            "tenant_domain": self.tenant.authority(),
+            "client_id": self.tenant.world.first.spec.client_id,
+            "client_secret": SECRET,
+            "ca_bundle": self.tenant.ca.read_text(),
+            "polling_interval": "5",
+            "plan": "enterprise",
+            "rate_share": "100",
+            "start_from": "all",
+            "enabled": "on",
+            "do": "save",
+        }
+        return typed | changes
+
+    async def add(self, **changes: str) -> httpx2.Response:
+        new = f"{LIST}/new?kind=auth0"
+        return await self.post(new, new, **self.form(**changes))
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[[Callable[[Site], Awaitable[None]]], None]:
+    """Runs a story on a new Conductor; nothing polls by itself."""
+
+    async def story(tell: Callable[[Site], Awaitable[None]]) -> None:
+        simulated = World([TenantSpec(client_secret=SECRET, history=450)])
+        settings = Settings(data=tmp_path / "data", allow_private_targets="127.0.0.0/8,::1/128")
+        async with server.running(simulated, ca_dir=tmp_path) as tenant:
+            with app.owned(settings.data) as directory:
+                async with app.opened(settings, directory) as system:
+                    await accounts.add_user(system, "ana@example.com", "Ana", PASSWORD, "admin", "local")
+                    token = await sessions.login(system, "ana@example.com", PASSWORD, "")
+                    transport = httpx2.ASGITransport(app=create_app(system))
+                    async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN) as http:
+                        http.cookies.set(auth.SESSION_COOKIE, token, domain="conductor.test")
+                        await tell(Site(http, tenant, system))
+
+    return lambda tell: asyncio.run(story(tell))
+
+
+def test_the_guides_second_step_works_word_for_word(run: Any) -> None:
+    async def tell(site: Site) -> None:
+        listing = await site.get(LIST)
+        assert "Add Integration" in listing
+        assert "No integrations yet" in listing
+        link = re.search(r'href="([^"]+)">Auth0</a>', listing)
+        assert link
+        form = await site.get(html.unescape(link[1]))
+        for label in ("Name", "Domain", "Client ID", "Client Secret", "Polling interval", "Enabled"):
+            assert re.search(rf"<label [^>]*>(<input [^>]*> )?{label}", form), label
+        assert re.search(r"<button [^>]*>Save</button>", form)
+        saved = await site.add()
+        assert (saved.status_code, saved.headers["location"]) == (303, f"{LIST}/prod-us")
+        assert "prod-us" in await site.get(LIST)
+
+    run(tell)
+
+
+def test_a_failed_test_saves_nothing_says_what_to_mend_and_keeps_what_was_typed(run: Any) -> None:
+    async def tell(site: Site) -> None:
+        refused = await site.add(client_secret="wrong-secret-0815")
+        assert refused.status_code == 422
+        assert "did not accept the Client ID and Client Secret" in refused.text
+        assert "Save switched off" in refused.text
+        assert 'value="prod-us"' in refused.text
+        assert "wrong-secret-0815" not in refused.text
+        assert "No integrations yet" in await site.get(LIST)
+        saved = await site.add(client_secret="wrong-secret-0815", do="save-off")
+        assert saved.status_code == 303
+        assert "Off since" in await site.get(LIST)
+
+    run(tell)
+
+
+def test_each_wrong_field_is_told_at_the_top_and_beside_it(run: Any) -> None:
+    async def tell(site: Site) -> None:
+        refused = await site.add(name="not a name", polling_interval="99", domain="")
+        assert refused.status_code == 422
+        assert "<title>Error: Add Auth0" in refused.text
+        assert "There is a problem" in refused.text
+        for field in ("name", "polling_interval", "domain"):
+            assert f'<a href="#f-{field}">' in refused.text
+            assert f'id="e-{field}"' in refused.text
+            assert re.search(rf'<input id="f-{field}"[^>]*aria-invalid="true"', refused.text)
+
+    run(tell)
+
+
+def test_test_connection_names_its_steps_and_saves_nothing(run: Any) -> None:
+    async def tell(site: Site) -> None:
+        tested = await site.add(do="test")
+        assert tested.status_code == 200
+        assert "The connection works" in tested.text
+        assert "No integrations yet" in await site.get(LIST)
+
+    run(tell)
+
+
+def test_the_secret_is_on_no_page_and_stays_when_it_is_not_typed(run: Any) -> None:
+    async def tell(site: Site) -> None:
+        await site.add()
+        settings = f"{LIST}/prod-us?tab=settings"
+        page = await site.get(settings)
+        assert re.search(r"Set <time [^>]+>[^<]+</time> by ana@example.com", page)
+        changed = await site.post(
+            settings, f"{LIST}/prod-us", **site.form(client_secret="", polling_interval="7", name="prod-eu")
+        )
+        assert changed.headers["location"] == f"{LIST}/prod-eu"
+        moved = await site.post(
+            f"{LIST}/prod-eu?tab=settings",
+            f"{LIST}/prod-eu",
+            **site.form(client_secret="", client_id="another", name="prod-eu"),
+        )
+        assert moved.status_code == 422
+        assert "Enter the Client Secret again. We never send a saved secret to a new address." in moved.text
+        for path in (LIST, f"{LIST}/prod-eu", f"{LIST}/prod-eu?tab=settings", "/", "/api/v1/integrations"):
+            assert SECRET not in await site.get(path)
+
+    run(tell)
+
+
+def test_an_edit_on_an_old_page_does_not_overwrite_a_newer_one(run: Any) -> None:
+    async def tell(site: Site) -> None:
+        await site.add()
+        settings = f"{LIST}/prod-us?tab=settings"
+        await site.post(settings, f"{LIST}/prod-us", **site.form(client_secret="", polling_interval="7", revision="1"))
+        late = await site.post(
+            settings, f"{LIST}/prod-us", **site.form(client_secret="", polling_interval="9", revision="1")
+        )
+        assert late.status_code == 422
+        assert "changed by ana@example.com meanwhile" in late.text
+
+    run(tell)
+
+
+def test_what_was_polled_can_be_searched_opened_and_paged(run: Any) -> None:
+    async def tell(site: Site) -> None:
+        await site.add()
+        for _ in range(3):
+            polled = await site.post(f"{LIST}/prod-us", f"{LIST}/prod-us/poll", back=LIST)
+            assert polled.headers["location"] == LIST
+        await site.index()
+        assert "● Healthy" in re.sub(r"<[^>]+>", "", await site.get(LIST))
+        page = await site.get("/signals/search?last=30d")
+        ids = re.findall(r"open=([0-9a-f]{32})", page)
+        assert len(ids) == 200
+        older = re.search(r'href="([^"]+after=[^"]+)"', page)
+        assert older
+        assert not set(ids) & set(re.findall(r"open=([0-9a-f]{32})", await site.get(html.unescape(older[1]))))
+        panel = await site.get(f"/signals/search?last=30d&open={ids[0]}")
+        assert "Exactly as received" in panel
+        assert "Exactly as received" in await site.get(f"/signals/events/{ids[0]}")
+        assert "Events older than" in await site.get(f"/signals/events/{'0' * 32}", 404)
+
+    run(tell)
+
+
+def test_hostile_content_is_text_wherever_it_is_shown(run: Any) -> None:
+    async def tell(site: Site) -> None:
+        event = {
+            "type": "fp",
+            "user_name": HOSTILE,
+            "user_agent": HOSTILE,
+            "client_name": HOSTILE,
+            "description": HOSTILE,
+        }
+        site.tenant.world.first.add({**event, "ip": "203.0.113.7"}, clock.now())
+        await site.add()
+        for _ in range(3):
+            await site.post(f"{LIST}/prod-us", f"{LIST}/prod-us/poll")
+        await site.index()
+        page = await site.get("/signals/search?last=30d&q=type:fp+alert")
+        opened = re.search(r"open=([0-9a-f]{32})", page)
+        assert opened
+        for path in (f"/signals/search?last=30d&open={opened[1]}", f"/signals/events/{opened[1]}"):
+            page += await site.get(path)
+        assert "<script>alert" not in page
+        assert "\u202e" not in page
+        assert "\x00" not in page
+        assert "⟨U+202E⟩" in page
+        assert "{{7*7}}" in page
+
+    run(tell)
+
+
+def test_a_mistake_in_a_query_is_underlined_and_mended_by_a_link(run: Any) -> None:
+    async def tell(site: Site) -> None:
+        page = await site.get("/signals/search?q=" + "type%3A(fp", 422)
+        assert "The bracket opened here is never closed." in page
+        assert "<u>(</u>" in page
+        fix = re.search(r'href="([^"]+)">Fix</a>', page)
+        assert fix
+        await site.get(html.unescape(fix[1]))
+        await site.get("/signals/search?last=nonsense", 422)
+        hint = await site.get("/signals/search?q=usr:bob")
+        assert "Did you mean" in hint
+
+    run(tell)
+
+
+def test_local_times_are_sent_on_to_a_url_that_means_the_same_everywhere(run: Any) -> None:
+    async def tell(site: Site) -> None:
+        await accounts.edit_user(site.system, "ana@example.com", by="local", time_zone="Europe/Prague")
+        moved = await site.http.get("/signals/search?q=a&last=custom&from=2026-11-20+14%3A00&to=")
+        assert moved.headers["location"] == "/signals/search?q=a&last=custom&from=2026-11-20T13%3A00Z"
+        assert 'value="2026-11-20 14:00"' in await site.get(moved.headers["location"])
+
+    run(tell)
+
+
+def test_results_that_may_be_incomplete_say_so(run: Any) -> None:
+    async def tell(site: Site) -> None:
+        await site.add()
+        assert "Results may be incomplete" in await site.get("/signals/search")
+
+    run(tell)
+
+
+def test_deleting_needs_the_name(run: Any) -> None:
+    async def tell(site: Site) -> None:
+        await site.add()
+        page = f"{LIST}/prod-us?tab=settings"
+        refused = await site.post(page, f"{LIST}/prod-us/remove", confirm="prod")
+        assert (refused.status_code, "Type prod-us to delete it." in refused.text) == (422, True)
+        assert (await site.post(page, f"{LIST}/prod-us/remove", confirm="prod-us")).status_code == 303
+        assert "No integrations yet" in await site.get(LIST)
+
+    run(tell)
+
+
+def test_switching_off_and_on_keeps_one_where_one_was(run: Any) -> None:
+    async def tell(site: Site) -> None:
+        await site.add()
+        off = await site.post(LIST, f"{LIST}/prod-us/enabled", to="off", back=LIST)
+        assert off.headers["location"] == LIST
+        assert 'aria-checked="false"' in await site.get(LIST)
+        on = await site.post(LIST, f"{LIST}/prod-us/enabled", to="on", back="https://evil.example/")
+        assert on.headers["location"] == f"{LIST}/prod-us"
+
+    run(tell)
+
+
+def test_every_help_page_and_error_code_can_be_read(run: Any) -> None:
+    async def tell(site: Site) -> None:
+        assert "Step 2: Configure in Conductor" in await site.get("/help/auth0")
+        index = await site.get("/help")
+        for topic in re.findall(r'href="/help/([^"]+)"', index):
+            await site.get(f"/help/{topic}")
+        for connector in site.system.catalog.connectors.values():
+            for code in connector.advice:
+                assert code in await site.get(f"/help/{code}")
+        for wrong in ("nothing", "..%2F..%2Fapp.py", "%2e%2e"):
+            assert (await site.http.get(f"/help/{wrong}")).status_code == 404
+
+    run(tell)

@@ -1,0 +1,625 @@
+"""The web shell's promises, on every route there is: headers, same site, roles, log-in, sessions."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx2
+import pytest
+
+from conductor import catalog
+from conductor.core import clock
+from conductor.core.errors import NotFound
+from conductor.operations import accounts, integrations, sessions
+from conductor.store import schema
+from conductor.store.database import Database, sqlite_url
+from conductor.store.vault import Vault
+from conductor.web import auth, security
+from conductor.web.app import create_app
+from conductor.web.throttle import Throttle
+
+PASSWORD = "correct horse battery staple"
+ORIGIN = "https://conductor.test"
+OURS = {"Sec-Fetch-Site": "same-origin"}
+JSON = {"Content-Type": "application/json", "X-Conductor": "1", **OURS}
+NOBODY, VIEWER, ANALYST, ADMIN, LOCAL = "nobody", "viewer", "analyst", "admin", "local"
+RANKS = (NOBODY, VIEWER, ANALYST, ADMIN)
+LIST = "/admin/settings/integrations"
+API = "/api/v1"
+
+# Who may use each route: this role and those above it. A new route needs a line here.
+ACCESS = {
+    "GET /static/{digest}/{name:path}": NOBODY,
+    "GET /favicon.ico": NOBODY,
+    "GET /healthz": NOBODY,
+    "GET /readyz": NOBODY,
+    "GET /metrics": VIEWER,
+    "GET /setup": NOBODY,
+    "POST /setup": NOBODY,
+    "GET /setup/source": ADMIN,
+    "GET /auth/login": NOBODY,
+    "POST /auth/login": NOBODY,
+    "POST /auth/logout": NOBODY,
+    "GET /account": VIEWER,
+    "POST /account": VIEWER,
+    "POST /account/password": VIEWER,
+    "POST /account/sessions": VIEWER,
+    "GET /": VIEWER,
+    "GET /help": VIEWER,
+    "GET /help/{topic}": VIEWER,
+    "GET /signals/search": VIEWER,
+    "GET /signals/events/{id}": VIEWER,
+    f"GET {LIST}": VIEWER,
+    f"GET {LIST}/new": ADMIN,
+    f"POST {LIST}/new": ADMIN,
+    f"GET {LIST}/{{name}}": VIEWER,
+    f"POST {LIST}/{{name}}": ADMIN,
+    f"POST {LIST}/{{name}}/enabled": ADMIN,
+    f"POST {LIST}/{{name}}/poll": ANALYST,
+    f"POST {LIST}/{{name}}/gaps/{{gap}}": ANALYST,
+    f"POST {LIST}/{{name}}/remove": ADMIN,
+    f"GET {API}/openapi.json": VIEWER,
+    f"GET {API}/status": VIEWER,
+    f"GET {API}/integrations": VIEWER,
+    f"POST {API}/integrations": ADMIN,
+    f"POST {API}/integrations/test": ADMIN,
+    f"GET {API}/integrations/{{name}}": VIEWER,
+    f"PATCH {API}/integrations/{{name}}": ADMIN,
+    f"DELETE {API}/integrations/{{name}}": ADMIN,
+    f"POST {API}/integrations/{{name}}/enable": ADMIN,
+    f"POST {API}/integrations/{{name}}/disable": ADMIN,
+    f"POST {API}/integrations/{{name}}/poll": ANALYST,
+    f"GET {API}/integrations/{{name}}/polls": VIEWER,
+    f"GET {API}/integrations/{{name}}/gaps": VIEWER,
+    f"POST {API}/integrations/{{name}}/gaps/{{gap}}/close": ANALYST,
+    f"GET {API}/artifacts/search": VIEWER,
+    f"GET {API}/artifacts/count": VIEWER,
+    f"GET {API}/artifacts/{{id}}": VIEWER,
+    f"GET {API}/users": ADMIN,
+    f"POST {API}/users": ADMIN,
+    f"PATCH {API}/users/{{email}}": ADMIN,
+    f"POST {API}/setup-link": LOCAL,
+}
+CHANGING = sorted(route for route in ACCESS if not route.startswith("GET "))
+CHANGING_PAGES = [route for route in CHANGING if API not in route]
+CHANGING_API = [route for route in CHANGING if API in route]
+
+
+class Clock:
+    """Wall time that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+    def move(self, **span: float) -> None:
+        self.now += timedelta(**span)
+
+
+@pytest.fixture
+def time(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    moved = Clock()
+    monkeypatch.setattr(clock, "now", lambda: moved.now)
+    return moved
+
+
+class World:
+    """An app over a real database, with an administrator, and browsers for it."""
+
+    def __init__(self, system: Any, app: Any) -> None:
+        self.system = system
+        self.app = app
+
+    def browser(self, origin: str = ORIGIN) -> httpx2.AsyncClient:
+        transport = httpx2.ASGITransport(app=self.app, raise_app_exceptions=False)
+        return httpx2.AsyncClient(transport=transport, base_url=origin)
+
+    @asynccontextmanager
+    async def signed_in(self, role: str) -> AsyncIterator[httpx2.AsyncClient]:
+        async with self.browser() as http:
+            if role != NOBODY:
+                token = await sessions.login(self.system, f"{role}@example.com", PASSWORD, "")
+                http.cookies.set(auth.SESSION_COOKIE, token, domain="conductor.test")
+            yield http
+
+    async def throttle(self, now: Callable[[], float]) -> None:
+        self.app.state.throttle = Throttle(now)
+
+
+class _Analytics:
+    async def read(self, work: object) -> Any:
+        raise NotFound("There is nothing here.")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[[Callable[[World], Awaitable[Any]]], Any]:
+    """Runs a story in a world."""
+
+    async def story(tell: Callable[[World], Awaitable[Any]], local: bool) -> Any:
+        database = Database(sqlite_url(tmp_path / "c.db"))
+        schema.metadata.create_all(database.engine)
+        await database.open()
+        system = SimpleNamespace(
+            database=database,
+            vault=Vault(b"k" * 32),
+            catalog=catalog.load(),
+            analytics=_Analytics(),
+            supervisor=SimpleNamespace(poll_now=None),
+            settings=SimpleNamespace(base_url=ORIGIN, retention_days=90),
+        )
+        try:
+            return await tell(World(system, create_app(system, local=local)))
+        finally:
+            await database.close()
+
+    return lambda tell, local=False: asyncio.run(story(tell, local))
+
+
+async def _people(world: World) -> None:
+    for role in accounts.ROLES:
+        await accounts.add_user(world.system, f"{role}@example.com", role.title(), PASSWORD, role, "local")
+
+
+def _address(route: str) -> tuple[str, str]:
+    """A method and a path that leads to the route, though not to a thing."""
+    method, _, path = route.partition(" ")
+    path = (
+        path.replace("{gap}", "1")
+        .replace("{digest}", "0")
+        .replace("{name:path}", "x.css")
+        .replace("/new", "/new?kind=x")
+    )
+    return method, re.sub(r"{\w+}", "nothing", path)
+
+
+async def _form_token(http: httpx2.AsyncClient, page: str) -> str:
+    text = (await http.get(page)).text
+    found = re.search(r'name="csrf" value="([0-9a-f]+)"', text)
+    assert found, text
+    return found[1]
+
+
+async def _send(http: httpx2.AsyncClient, route: str, **more: Any) -> Any:
+    method, path = _address(route)
+    return await http.request(method, path, **more)
+
+
+async def _proper(http: httpx2.AsyncClient, route: str, page: str) -> Any:
+    """The request as our own pages and clients send it."""
+    if route.startswith("GET "):
+        return await _send(http, route)
+    if API in route:
+        return await _send(http, route, headers=JSON, content=b"{}")
+    return await _send(http, route, headers=OURS, data={"csrf": await _form_token(http, page)})
+
+
+def _refused(response: Any) -> bool:
+    to_login = response.status_code == 303 and response.headers["location"].startswith("/auth/login")
+    return response.status_code in (401, 403) or to_login
+
+
+def test_the_table_above_names_every_route_and_no_other(run: Any) -> None:
+    async def tell(world: World) -> None:
+        routes = auth.api_routes(world.app.routes)
+        there = {f"{method} {route.path}" for route in routes for method in route.methods}
+        assert there == set(ACCESS)
+
+    run(tell)
+
+
+def test_a_route_that_does_not_say_who_may_use_it_stops_the_app(run: Any) -> None:
+    async def tell(world: World) -> None:
+        world.app.add_api_route("/open", lambda: "for everyone")
+        with pytest.raises(AssertionError, match="/open"):
+            auth.check_routes(world.app)
+
+    run(tell)
+
+
+@pytest.mark.parametrize("role", RANKS)
+def test_each_role_passes_where_it_may_and_nowhere_else(run: Any, role: str) -> None:
+    async def tell(world: World) -> None:
+        await _people(world)
+        page = "/auth/login" if role == NOBODY else "/account"
+        wrong = {}
+        for route, needed in ACCESS.items():
+            if route == "POST /auth/logout" or route == "POST /account/password":
+                continue  # tried below: the one ends the session, the other answers a wrong password
+            async with world.signed_in(role) as http:
+                response = await _proper(http, route, page)
+            may = needed in RANKS and RANKS.index(role) >= RANKS.index(needed)
+            if route == "POST /auth/login":
+                may = response.text.count("E-mail or password is wrong.") == 0  # refused as a log-in, not as a route
+            if _refused(response) is may or response.status_code == 500:
+                wrong[route] = response.status_code
+        assert wrong == {}
+
+    run(tell)
+
+
+def test_the_local_socket_needs_no_session_no_token_and_no_header(run: Any) -> None:
+    async def tell(world: World) -> None:
+        async with world.browser() as http:
+            link = await http.post(f"{API}/setup-link", json={})
+            assert link.json()["url"].startswith(f"{ORIGIN}/setup?token=")
+            added = await http.post(
+                f"{API}/users", json={"email": "a@example.com", "password": PASSWORD, "role": "admin"}
+            )
+            assert (added.status_code, added.json()["role"]) == (201, "admin")
+            assert (await http.get(f"{API}/users")).json()["users"][0]["email"] == "a@example.com"
+
+    run(tell, local=True)
+
+
+def _assert_headers(response: Any) -> None:
+    headers = response.headers
+    assert headers["content-security-policy"] == security.CSP
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "same-origin"
+    assert headers["cross-origin-opener-policy"] == "same-origin"
+    assert headers["strict-transport-security"] == security.HSTS
+    assert re.fullmatch(r"[0-9a-f]{16}", headers["x-request-id"])
+    immutable = response.status_code == 200 and response.url.path.startswith(("/static/", "/favicon"))
+    assert headers["cache-control"] == "no-store" or immutable
+
+
+def test_the_policy_is_the_one_that_was_measured() -> None:
+    assert security.CSP == (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )
+
+
+@pytest.mark.parametrize("role", [NOBODY, ADMIN])
+def test_every_answer_carries_the_security_headers(run: Any, role: str) -> None:
+    async def tell(world: World) -> None:
+        await _people(world)
+        async with world.signed_in(role) as http:
+            for route in ACCESS:
+                _assert_headers(await _send(http, route))
+            _assert_headers(await http.get("/no/such/page"))
+            _assert_headers(await http.get("/api/v1/nothing"))
+            _assert_headers(await http.request("PUT", "/account", headers=OURS))
+            _assert_headers(await http.get(world.app.state.assets.url("app.css")))
+
+    run(tell)
+
+
+@pytest.mark.parametrize("path", ["/", f"{API}/status"])
+def test_the_unexpected_tells_an_id_and_nothing_else(run: Any, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    async def broken(system: object) -> None:
+        raise RuntimeError("canary-4711")
+
+    async def tell(world: World) -> None:
+        await _people(world)
+        monkeypatch.setattr(integrations, "overview", broken)
+        async with world.signed_in(ADMIN) as http:
+            response = await http.get(path)
+            assert response.status_code == 500
+            _assert_headers(response)
+            assert "Traceback" not in response.text
+            assert "canary-4711" not in response.text
+            assert "Something went wrong in Conductor." in response.text
+
+    run(tell)
+
+
+def test_over_plain_http_no_browser_is_told_to_insist_on_tls(run: Any) -> None:
+    async def tell(world: World) -> None:
+        async with world.browser("http://127.0.0.1:8080") as http:
+            assert "strict-transport-security" not in (await http.get("/healthz")).headers
+
+    run(tell)
+
+
+FOREIGN = {
+    "another site": {"Sec-Fetch-Site": "cross-site", "Origin": ORIGIN},
+    "a sibling": {"Sec-Fetch-Site": "same-site"},
+    "another origin": {"Origin": "https://evil.example"},
+    "no origin": {"Origin": "null"},
+    "another port": {"Origin": f"{ORIGIN}:8443"},
+    "nothing said": {},
+}
+
+
+@pytest.mark.parametrize("headers", FOREIGN.values(), ids=FOREIGN)
+def test_a_change_that_another_site_asks_for_is_refused_everywhere(run: Any, headers: dict[str, str]) -> None:
+    async def tell(world: World) -> None:
+        await _people(world)
+        async with world.signed_in(ADMIN) as http:
+            token = await _form_token(http, "/account")
+            for route in CHANGING:
+                extra = {**JSON, **headers} if API in route else headers
+                if "Sec-Fetch-Site" not in headers:
+                    extra = {name: value for name, value in extra.items() if name != "Sec-Fetch-Site"}
+                body = {"content": b"{}"} if API in route else {"data": {"csrf": token}}
+                response = await _send(http, route, headers=extra, **body)
+                assert response.status_code == 403, route
+                assert "request.crosssite" in response.text, route
+            assert len((await http.get(f"{API}/users")).json()["users"]) == 3
+
+    run(tell)
+
+
+def test_a_matching_origin_will_do_for_browsers_that_say_no_more(run: Any) -> None:
+    async def tell(world: World) -> None:
+        await _people(world)
+        async with world.signed_in(ADMIN) as http:
+            token = await _form_token(http, "/account")
+            response = await http.post("/auth/logout", headers={"Origin": ORIGIN}, data={"csrf": token})
+            assert response.status_code == 303
+
+    run(tell)
+
+
+@pytest.mark.parametrize("kind", ["none", "made up", "of another session", "as plain text"])
+def test_a_form_without_its_own_token_changes_nothing(run: Any, kind: str) -> None:
+    async def tell(world: World) -> None:
+        await _people(world)
+        async with world.signed_in(ADMIN) as other, world.signed_in(ADMIN) as http:
+            foreign = await _form_token(other, "/account")
+            bodies: dict[str, dict[str, Any]] = {
+                "none": {"data": {}},
+                "made up": {"data": {"csrf": "0" * 80}},
+                "of another session": {"data": {"csrf": foreign}},
+                "as plain text": {"content": f"csrf={foreign}", "headers": {"Content-Type": "text/plain"}},
+            }
+            body = bodies[kind]
+            headers = OURS | body.pop("headers", {})
+            for route in CHANGING_PAGES:
+                response = await _send(http, route, headers=headers, **body)
+                assert response.status_code == 403, route
+                assert "request.csrf" in response.text, route
+
+    run(tell)
+
+
+API_CASES = {
+    "a form": ({**JSON, "Content-Type": "application/x-www-form-urlencoded"}, 415),
+    "plain text": ({**JSON, "Content-Type": "text/plain"}, 415),
+    "no type": ({"X-Conductor": "1", **OURS}, 415),
+    "no header": ({"Content-Type": "application/json", **OURS}, 403),
+}
+
+
+@pytest.mark.parametrize(("headers", "status"), API_CASES.values(), ids=API_CASES)
+def test_the_api_takes_json_with_its_header_only(run: Any, headers: dict[str, str], status: int) -> None:
+    async def tell(world: World) -> None:
+        await _people(world)
+        async with world.signed_in(ADMIN) as http:
+            for route in CHANGING_API:
+                response = await _send(http, route, headers=headers, content=b"{}")
+                assert response.status_code == status, route
+
+    run(tell)
+
+
+def test_unknown_fields_are_refused_and_not_repeated(run: Any) -> None:
+    async def tell(world: World) -> None:
+        await _people(world)
+        body = {"email": "x@example.com", "password": PASSWORD, "is_superuser": "canary-4711"}
+        async with world.signed_in(ADMIN) as http:
+            response = await http.post(f"{API}/users", headers=JSON, json=body)
+            assert response.status_code == 422
+            assert "is_superuser" in response.json()["error"]["fields"]
+            assert "canary-4711" not in response.text
+            assert PASSWORD not in response.text
+
+    run(tell)
+
+
+def test_a_body_is_one_mebibyte_at_most_however_it_is_sent(run: Any) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(20):
+            yield b"x" * 64 * 1024
+
+    async def tell(world: World) -> None:
+        async with world.browser() as http:
+            for content in (b"x" * (security.LARGEST_BODY + 1), chunks()):
+                response = await http.post("/auth/login", headers=OURS, content=content)
+                assert response.status_code == 413
+                _assert_headers(response)
+
+    run(tell)
+
+
+def test_json_is_nested_sixty_four_levels_at_most(run: Any) -> None:
+    async def tell(world: World) -> None:
+        await _people(world)
+        async with world.signed_in(ADMIN) as http:
+            response = await http.post(f"{API}/users", headers=JSON, content=b"[" * 65 + b"]" * 65)
+            assert (response.status_code, response.json()["error"]["code"]) == (400, "request.toodeep")
+
+    run(tell)
+
+
+async def _sign_in(http: httpx2.AsyncClient, email: str, password: str, **more: str) -> Any:
+    form = {"csrf": await _form_token(http, "/auth/login"), "email": email, "password": password, **more}
+    return await http.post("/auth/login", headers=OURS, data=form)
+
+
+def test_the_session_cookie_is_locked_to_this_host(run: Any) -> None:
+    async def tell(world: World) -> None:
+        await _people(world)
+        async with world.browser() as http:
+            response = await _sign_in(http, "admin@example.com", PASSWORD)
+            cookies = response.headers.get_list("set-cookie")
+            cookie = next(cookie for cookie in cookies if cookie.startswith("__Host-sid="))
+            parts = {part.strip().lower() for part in cookie.split(";")[1:]}
+            assert parts == {"secure", "httponly", "samesite=lax", "path=/"}
+            assert (await http.get("/account")).status_code == 200
+
+    run(tell)
+
+
+def test_signing_in_never_adopts_a_session_that_was_brought(run: Any) -> None:
+    async def tell(world: World) -> None:
+        await _people(world)
+        async with world.browser() as http:
+            http.cookies.set(auth.SESSION_COOKIE, "planted", domain="conductor.test")
+            response = await _sign_in(http, "admin@example.com", PASSWORD)
+            assert "__Host-sid=planted" not in "".join(response.headers.get_list("set-cookie"))
+            assert await sessions.who(world.system, "planted") is None
+
+    run(tell)
+
+
+def test_signing_out_ends_the_session_on_the_server(run: Any) -> None:
+    async def tell(world: World) -> None:
+        await _people(world)
+        async with world.signed_in(VIEWER) as http:
+            token = http.cookies[auth.SESSION_COOKIE]
+            csrf = await _form_token(http, "/account")
+            assert (await http.post("/auth/logout", headers=OURS, data={"csrf": csrf})).status_code == 303
+            assert await sessions.who(world.system, token) is None
+
+    run(tell)
+
+
+def test_after_signing_in_one_is_where_one_wanted_to_be(run: Any) -> None:
+    async def tell(world: World) -> None:
+        await _people(world)
+        async with world.browser() as http:
+            first = await http.get("/signals/search?q=type%3Afp&last=7d")
+            assert first.headers["location"] == "/auth/login?next=/signals/search%3Fq%3Dtype%253Afp%26last%3D7d"
+            done = await _sign_in(http, "admin@example.com", PASSWORD, next="/signals/search?q=type%3Afp&last=7d")
+            assert done.headers["location"] == "/signals/search?q=type%3Afp&last=7d"
+
+    run(tell)
+
+
+@pytest.mark.parametrize(
+    "target", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)"]
+)
+def test_signing_in_leads_to_no_other_site(run: Any, target: str) -> None:
+    async def tell(world: World) -> None:
+        await _people(world)
+        async with world.browser() as http:
+            assert (await _sign_in(http, "admin@example.com", PASSWORD, next=target)).headers["location"] == "/"
+
+    run(tell)
+
+
+def test_unknown_user_and_wrong_password_get_the_same_page(run: Any) -> None:
+    async def tell(world: World) -> None:
+        await _people(world)
+        pages = []
+        async with world.browser() as http:
+            for email in ("admin@example.com", "nobody@example.com"):
+                response = await _sign_in(http, email, "wrong password here")
+                pages.append((response.status_code, _without_tokens(response.text.replace(email, ""))))
+        assert pages[0] == pages[1]
+        assert pages[0][0] == 401
+        assert "E-mail or password is wrong." in pages[0][1]
+
+    run(tell)
+
+
+def _without_tokens(page: str) -> str:
+    return re.sub(r"[0-9a-f]{16,}", "", page)
+
+
+def test_five_failures_delay_the_account_for_a_while(run: Any, time: Clock) -> None:
+    async def tell(world: World) -> None:
+        await _people(world)
+        async with world.browser() as http:
+            for _ in range(5):
+                assert (await _sign_in(http, "admin@example.com", "wrong password here")).status_code == 401
+            response = await _sign_in(http, "admin@example.com", PASSWORD)
+            assert (response.status_code, response.headers["retry-after"]) == (429, "30")
+            assert "Too many attempts. Try again in 30 seconds." in response.text
+            time.move(seconds=30)
+            assert (await _sign_in(http, "admin@example.com", PASSWORD)).status_code == 303
+
+    run(tell)
+
+
+def test_one_network_cannot_try_many_accounts(run: Any) -> None:
+    async def tell(world: World) -> None:
+        now = [0.0]
+        await _people(world)
+        await world.throttle(lambda: now[0])
+        async with world.browser() as http:
+            tries = [await _sign_in(http, f"user{n}@example.com", "wrong password here") for n in range(21)]
+            assert [response.status_code for response in tries] == [401] * 20 + [429]
+            now[0] += 6
+            assert (await _sign_in(http, "admin@example.com", PASSWORD)).status_code == 303
+
+    run(tell)
+
+
+def test_a_session_that_ended_says_why_and_leads_back(run: Any, time: Clock) -> None:
+    async def tell(world: World) -> None:
+        await _people(world)
+        async with world.signed_in(ADMIN) as http:
+            time.move(hours=12)
+            moved = await http.get("/account")
+            assert moved.headers["location"] == "/auth/login?next=/account"
+            page = await http.get(moved.headers["location"])
+            assert "You were signed out after 12 hours. Sign in to continue where you were." in page.text
+            assert (await http.get(f"{API}/status")).status_code == 401
+
+    run(tell)
+
+
+def test_a_page_that_refreshes_itself_keeps_no_session_alive(run: Any, time: Clock) -> None:
+    async def tell(world: World) -> None:
+        await _people(world)
+        async with world.signed_in(VIEWER) as http:
+            for _ in range(29):
+                time.move(minutes=1)
+                assert (await http.get(f"{LIST}?refresh=1")).status_code == 200
+            time.move(minutes=1)
+            ended = await http.get(
+                f"{LIST}?refresh=1", headers={"HX-Request": "true", "HX-Current-URL": f"{ORIGIN}{LIST}"}
+            )
+            assert (ended.status_code, ended.headers["hx-redirect"]) == (401, f"/auth/login?next={LIST}")
+
+    run(tell)
+
+
+def test_a_role_that_was_taken_away_is_gone_at_once(run: Any) -> None:
+    async def tell(world: World) -> None:
+        await _people(world)
+        async with world.signed_in(ANALYST) as http:
+            await accounts.edit_user(world.system, "analyst@example.com", by="admin@example.com", role=VIEWER)
+            assert _refused(await http.get("/account"))
+
+    run(tell)
+
+
+def test_set_up_makes_the_administrator_signs_in_and_works_once(run: Any) -> None:
+    async def tell(world: World) -> None:
+        token = await accounts.setup_link(world.system)
+        async with world.browser() as http:
+            assert "not set up yet" in (await http.get("/auth/login")).text
+            csrf = await _form_token(http, f"/setup?token={token}")
+            form = {"csrf": csrf, "token": token, "name": "Ana", "email": "ana@example.com", "time_zone": "UTC"}
+            weak = await http.post("/setup", headers=OURS, data=form | {"password": "short"})
+            assert weak.status_code == 422
+            assert "There is a problem" in weak.text
+            assert "<title>Error: " in weak.text
+            done = await http.post("/setup", headers=OURS, data=form | {"password": PASSWORD})
+            assert done.headers["location"] == "/setup/source"
+            assert "Connect " in (await http.get("/setup/source")).text
+            again = await http.get(f"/setup?token={token}")
+            assert again.status_code == 404
+            assert "has expired or was used" in again.text
+
+    run(tell)
+
+
+def test_no_page_shows_a_password_that_was_typed(run: Any) -> None:
+    async def tell(world: World) -> None:
+        await _people(world)
+        async with world.browser() as http:
+            response = await _sign_in(http, "admin@example.com", "canary-password-4711")
+            assert "canary-password-4711" not in response.text
+
+    run(tell)
