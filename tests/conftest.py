@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import itertools
 import os
+import re
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 import pytest
 import sqlalchemy
+import trustme
 
 from conductor.store import migrations
 from conductor.store.database import Database, sqlite_url
@@ -49,6 +53,83 @@ def chromium_path() -> Path:
     if not CHROMIUM.exists():
         skip_or_fail(f"{CHROMIUM} is missing")
     return CHROMIUM
+
+
+class Wire:
+    """A TLS server that answers each request with the next of its scripted bytes; the last one stays.
+
+    An answer is bytes, after which the connection stays open, or a coroutine function that is given the reader and the
+    writer and does as it likes, after which the connection is cut.
+    """
+
+    def __init__(self, *answers: bytes | Callable[..., Any], context: ssl.SSLContext | None) -> None:
+        self.answers = list(answers)
+        self.requests: list[bytes] = []
+        self.connections = 0
+        self.port = 0
+        self._context = context
+        self._serving: set[asyncio.Task[Any]] = set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._context)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in self._serving:
+            task.cancel()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+
+    def url(self, path: str = "/", host: str = "127.0.0.1") -> str:
+        """Where it listens."""
+        return f"https://{host}:{self.port}{path}"
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+        try:
+            while await self._answer(reader, writer):
+                pass
+        except (OSError, EOFError, asyncio.CancelledError):
+            pass  # the client has gone, or the test is over
+        finally:
+            writer.transport.abort()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"(?i)content-length: (\d+)", head)
+        self.requests.append(head + (await reader.readexactly(int(length[1])) if length else b""))
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if not isinstance(answer, bytes):
+            await answer(reader, writer)
+            return False
+        writer.write(answer)
+        await writer.drain()
+        return True
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """A certificate authority that only the tests know."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def server_tls(authority: trustme.CA) -> ssl.SSLContext:
+    """TLS for a server on this machine."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost", "127.0.0.1", "vendor.example").configure_cert(context)
+    return context
+
+
+@pytest.fixture
+def wire(server_tls: ssl.SSLContext) -> Callable[..., Wire]:
+    """Makes a scripted TLS server: `async with wire(b"HTTP/1.1 200 OK…") as server`."""
+    return functools.partial(Wire, context=server_tls)
 
 
 class PostgresServer:

@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from conductor import app
+from conductor.core import clock
 from conductor.core.poll import Poll
 from conductor.operations import integrations, search
 from conductor.operations.search import Request
@@ -81,10 +83,12 @@ class Collecting:
 
 
 @asynccontextmanager
-async def collecting(folder: Path, *specs: TenantSpec, **settings: Any) -> AsyncIterator[Collecting]:
-    """Start both. The same folder again is the same Conductor, restarted."""
+async def collecting(
+    folder: Path, *specs: TenantSpec, now: Callable[[], datetime] = clock.now, **settings: Any
+) -> AsyncIterator[Collecting]:
+    """Start both; `now` is the vendor's clock."""
     loaded = Settings(data=folder / "data", **({"allow_private_targets": LOOPBACK} | settings))
-    async with running(World(specs or [TenantSpec()])) as server:
+    async with running(World(specs or [TenantSpec()], now=now)) as server:
         with app.owned(loaded.data) as directory:
             async with app.opened(loaded, directory) as system:
                 yield Collecting(system, server)

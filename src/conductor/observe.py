@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -32,11 +33,11 @@ class Redactor:
     def know(self, secret: str) -> None:
         """Mask this value from now on; very short ones would mask ordinary words."""
         if len(secret) >= 6:
-            self._known.add(secret)
+            self._known |= {secret, repr(secret)[1:-1], quote(secret, safe="")}
 
     def clean(self, text: str) -> str:
         """The text without secrets."""
-        for secret in self._known:
+        for secret in sorted(self._known, key=len, reverse=True):  # one may be a part of another
             if secret in text:
                 text = text.replace(secret, MASK)
         return _SECRETS.sub(lambda match: f"{match[1] or match[2] or ''}{MASK}", text)
@@ -46,16 +47,17 @@ redactor = Redactor()
 
 
 class LineFormatter(logging.Formatter):
-    """`2026-11-22T07:30:40.123Z [INFO] auth: message key=value`: one line a record, except for a traceback."""
+    """`2026-11-22T07:30:40.123Z [INFO] auth: message key=value`: one line a record; a traceback follows indented."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line; control characters in it are escaped, so that no content can forge another."""
         level = LEVELS.get(record.levelname, record.levelname)
-        facts = "".join(f" {name}={_value(value)}" for name, value in _facts(record).items())
-        line = f"{clock.to_text(clock.now())} [{level}] {_one_line(record.getMessage())}{facts}"
+        facts = "".join(f" {name}={_value(_masked(name, value))}" for name, value in _facts(record).items())
+        line = f"{clock.to_text(clock.now())} [{level}] {_one_line(redactor.clean(record.getMessage()))}{facts}"
         if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
-        return redactor.clean(line)
+            trace = redactor.clean(self.formatException(record.exc_info))
+            line += "".join(f"\n  {_one_line(part)}" for part in trace.splitlines())
+        return line
 
 
 class JsonFormatter(logging.Formatter):
@@ -66,15 +68,15 @@ class JsonFormatter(logging.Formatter):
         entry: dict[str, Any] = {
             "time": clock.to_text(clock.now()),
             "level": LEVELS.get(record.levelname, record.levelname),
-            "message": record.getMessage(),
+            "message": _encodable(redactor.clean(record.getMessage())),
             **{
-                name: value if isinstance(value, int | float | bool) else str(value)
+                name: value if isinstance(value, int | float | bool) else _encodable(_masked(name, value))
                 for name, value in _facts(record).items()
             },
         }
         if record.exc_info:
-            entry["traceback"] = self.formatException(record.exc_info)
-        return redactor.clean(msgspec.json.encode(entry).decode())
+            entry["traceback"] = _encodable(redactor.clean(self.formatException(record.exc_info)))
+        return msgspec.json.encode(entry).decode()
 
 
 def set_up(form: str = "line") -> None:
@@ -116,8 +118,18 @@ def _facts(record: logging.LogRecord) -> Mapping[str, Any]:
     return getattr(record, "facts", {})
 
 
-def _value(value: Any) -> str:
-    text = _one_line(str(value))
+def _masked(name: str, value: Any) -> str:
+    """A fact's text without secrets; its name may be what tells that it is one. Before anything in it is escaped."""
+    text = redactor.clean(f"{name}={value}")
+    return text[len(name) + 1 :] if text.startswith(f"{name}=") else MASK
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _value(text: str) -> str:
+    text = _one_line(text)
     return text if _PLAIN.fullmatch(text) else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 

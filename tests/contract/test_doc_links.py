@@ -32,7 +32,7 @@ def anchors(text: str) -> set[str]:
     return {words.strip().replace(" ", "-") for words in plain}
 
 
-def dead(page: Path) -> list[str]:
+def dead(page: Path, root: Path = ROOT) -> list[str]:
     text = page.read_text("utf-8")
     found = []
     for link in links(text):
@@ -40,7 +40,7 @@ def dead(page: Path) -> list[str]:
             continue
         path, _, anchor = link.partition("#")
         target = (page.parent / path).resolve() if path else page
-        exists = target.exists() and target.is_relative_to(ROOT)
+        exists = target.exists() and target.is_relative_to(root)
         if not exists or (anchor and target.suffix == ".md" and anchor not in anchors(target.read_text("utf-8"))):
             found.append(link)
     return found
@@ -69,4 +69,4 @@ def test_every_page_can_be_reached_from_the_index() -> None:
 def test_a_dead_link_is_noticed(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# One heading\n\n[here](#one-heading) [there](missing.md) [no](#nowhere) `[code](no.md)`\n")
-    assert dead(page) == ["missing.md", "#nowhere"]
+    assert dead(page, tmp_path) == ["missing.md", "#nowhere"]

@@ -246,7 +246,7 @@ def _transport(route: Route) -> httpx2.AsyncHTTPTransport:
 def _proxy(route: Route) -> httpx2.Proxy:
     try:
         url = httpx2.URL(route.proxy)
-        if url.scheme not in ("http", "https") or not url.host:
+        if url.scheme not in ("http", "https") or not url.host or (url.port or 0) > 65_535:
             raise ValueError("no HTTP proxy")
     except (httpx2.InvalidURL, ValueError) as error:
         shown = failures.without_password(route.proxy)

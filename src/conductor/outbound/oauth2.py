@@ -84,8 +84,10 @@ class TokenSource:
         """
         async with self._lock:
             await self._load()
+            if instead_of is not None and self._token == instead_of:
+                await self._keep(None)
             token = self._token
-            if token is None or token == instead_of or token.renew_at <= clock.now():
+            if token is None or token.renew_at <= clock.now():
                 token = await _request(http, grant)
                 await self._keep(token)
             return token
@@ -156,9 +158,11 @@ def _json_object(answer: Answer) -> dict[str, Any]:
 
 def _life(seconds: Any) -> float:
     """Believe between a minute and a day, whatever is announced: missing, negative, endless or not a number."""
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not math.isfinite(seconds):
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         return SHORTEST
-    return min(max(float(seconds), SHORTEST), LONGEST)
+    if isinstance(seconds, float) and not math.isfinite(seconds):
+        return SHORTEST
+    return float(min(max(seconds, SHORTEST), LONGEST))
 
 
 def _text(value: object) -> str:

@@ -39,13 +39,15 @@ DEEPEST_JSON = 64  # brackets within brackets
 BODY_PATIENCE = 30.0  # seconds for a whole body
 API = "/api/"
 API_HEADER = "x-conductor"
+ROUTINE = ("/static/", "/healthz", "/readyz", "/metrics")  # what nobody decided to ask for
+REFRESH = b"refresh=1"  # in the query of a page that renews itself
 
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _log = logging.getLogger("conductor.web")
 
 
 class Headers:
-    """Sets the security headers on every answer and writes one line a request."""
+    """Sets the security headers on every answer and writes one line a request; routine ones only when refused."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -136,7 +138,13 @@ def _decorate(headers: MutableHeaders, scope: Scope) -> None:
 def _note(scope: Scope, status: int, seconds: float) -> None:
     path = urllib.parse.quote(scope["path"])  # without the query: it may hold a set-up token
     line = "request method=%s path=%s status=%d ms=%.0f id=%s"
-    _log.info(line, scope["method"], path, status, seconds * 1000, scope["state"]["request_id"])
+    level = logging.DEBUG if status < 400 and _is_routine(scope) else logging.INFO
+    _log.log(level, line, scope["method"], path, status, seconds * 1000, scope["state"]["request_id"])
+
+
+def _is_routine(scope: Scope) -> bool:
+    """Whether a page or a monitor asks by itself, over and over: such lines would hide the polls'."""
+    return scope["path"].startswith(ROUTINE) or REFRESH in scope.get("query_string", b"").split(b"&")
 
 
 async def _refuse(scope: Scope, receive: Receive, send: Send, problem: Problem) -> None:
