@@ -29,7 +29,11 @@ def main() -> None:
             continue
         print(f"## {name}\n\n| figure | value |\n|---|---|")
         for figure, value in measure().items():
-            print(f"| {figure.replace('_', ' ')} | {value:,.2f} |" if value % 1 else f"| {figure.replace('_', ' ')} | {value:,.0f} |")
+            print(
+                f"| {figure.replace('_', ' ')} | {value:,.2f} |"
+                if value % 1
+                else f"| {figure.replace('_', ' ')} | {value:,.0f} |"
+            )
         print(flush=True)
 
 

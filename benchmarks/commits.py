@@ -35,9 +35,7 @@ def commits() -> dict[str, float]:
             for number, page in enumerate(pages):
                 checkpoint = Checkpoint(page[-1].id.encode(), clock.now() - timedelta(hours=1, seconds=-number))
                 with connection.begin():
-                    done = journal.commit(
-                        connection, position, journal.Page(poll, page, checkpoint, None), clock.now()
-                    )
+                    done = journal.commit(connection, position, journal.Page(poll, page, checkpoint, None), clock.now())
                 position = done.position
             took = time.perf_counter() - begun
         database.engine.dispose()

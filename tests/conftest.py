@@ -223,7 +223,8 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def _migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def migrated_sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with the current schema, to be copied and never opened."""
     path = tmp_path_factory.mktemp("template") / "conductor.db"
     _migrate(sqlite_url(path))
     return path
@@ -237,10 +238,10 @@ def _migrated_postgresql(postgresql_server: PostgresServer) -> str:
 
 
 @pytest.fixture
-def migrated_sqlite_url(_migrated_sqlite: Path, tmp_path: Path) -> str:
+def migrated_sqlite_url(migrated_sqlite_file: Path, tmp_path: Path) -> str:
     """A SQLite file of its own with the current schema."""
     path = tmp_path / "conductor.db"
-    shutil.copy(_migrated_sqlite, path)
+    shutil.copy(migrated_sqlite_file, path)
     return sqlite_url(path)
 
 
@@ -270,7 +271,9 @@ def store_engine(migrated_url: str) -> Iterator[sqlalchemy.Engine]:
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
-def _shared_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlalchemy.Engine]:
+def _shared_engine(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[sqlalchemy.Engine]:
     with contextlib.ExitStack() as stack:
         if request.param == "sqlite":
             url = sqlite_url(tmp_path_factory.mktemp("shared") / "conductor.db")

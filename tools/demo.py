@@ -37,7 +37,9 @@ def _run(stack: ExitStack, folder: Path) -> int:
     begun = time.monotonic()
     simulator = ["simulate", "auth0", "--tenant", "acme", "--history", HISTORY, "--days", "2", "--rate", "1"]
     ready = folder / "ready.json"
-    stack.enter_context(_process([*simulator, "--ready-file", str(ready), "--ca-dir", str(folder)], folder / "simulator.log"))
+    stack.enter_context(
+        _process([*simulator, "--ready-file", str(ready), "--ca-dir", str(folder)], folder / "simulator.log")
+    )
     tenant = _wait_for(lambda: json.loads(ready.read_text()) if ready.exists() else None)
     bind = f"127.0.0.1:{_free_port()}"
     serve = ["serve", "--data", str(folder / "data"), "--bind", bind, "--allow-private-targets", "127.0.0.0/8"]
@@ -59,7 +61,7 @@ def _add(folder: Path, ready: dict[str, object]) -> None:
     options |= {"--client-secret-file": str(secret), "--plan": "enterprise", "--ca-bundle": str(ready["ca"])}
     options |= {"--polling-interval": "1", "--data": str(folder / "data")}
     added = [*CONDUCTOR, "integration", "add", "auth0", *(word for pair in options.items() for word in pair)]
-    subprocess.run(added, check=True)  # noqa: S603
+    subprocess.run(added, check=True)
 
 
 def _follow(folder: Path, begun: float) -> int:
@@ -84,7 +86,7 @@ def _follow(folder: Path, begun: float) -> int:
 
 def _count(folder: Path) -> int:
     asked = [*CONDUCTOR, "search", "*", "--count", "--data", str(folder / "data")]
-    answer = subprocess.run(asked, capture_output=True, text=True)  # noqa: S603
+    answer = subprocess.run(asked, capture_output=True, text=True)
     return int(answer.stdout or 0) if answer.returncode == 0 else 0
 
 
@@ -92,7 +94,7 @@ def _count(folder: Path) -> int:
 def _process(arguments: list[str], log: Path) -> Iterator[None]:
     """A command in a process group of its own, so that Ctrl-C reaches us first; stopped at the end."""
     with log.open("wb") as output:
-        child = subprocess.Popen(  # noqa: S603
+        child = subprocess.Popen(
             [*CONDUCTOR, *arguments], stdout=output, stderr=output, start_new_session=True, env=dict(os.environ)
         )
     try:

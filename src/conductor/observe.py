@@ -79,13 +79,13 @@ class JsonFormatter(logging.Formatter):
         return msgspec.json.encode(entry).decode()
 
 
-def set_up(form: str = "line") -> None:
+def set_up(form: str = "line", *, level: int = logging.INFO) -> None:
     """Log to stderr. HTTP libraries speak from WARNING on: at INFO they print whole URLs."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else LineFormatter())
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.INFO)
+    root.setLevel(level)
     for name in ("httpx2", "httpcore2", "httpx", "uvicorn.access", "uvicorn.error", "alembic", "clickhouse_connect"):
         logging.getLogger(name).setLevel(logging.WARNING)
 

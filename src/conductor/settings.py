@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -48,14 +47,6 @@ class Settings:
         return int(self.bind.rpartition(":")[2])
 
     @property
-    def is_loopback(self) -> bool:
-        """Whether only this machine can connect."""
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
-
-    @property
     def allowed(self) -> tuple[guard.Network, ...]:
         """The private networks that may be polled."""
         return guard.parse_networks(self.allow_private_targets.split(","))
@@ -97,7 +88,8 @@ def _check(settings: Settings) -> None:
         raise SettingsError("CONDUCTOR_LOG_FORMAT must be line or json.")
     if bool(settings.tls_cert) != bool(settings.tls_key):
         raise SettingsError("CONDUCTOR_TLS_CERT and CONDUCTOR_TLS_KEY go together: set both or none.")
-    if not settings.bind.rpartition(":")[2].isdigit() or not settings.host:
+    port = settings.bind.rpartition(":")[2]
+    if not (port.isascii() and port.isdigit()) or int(port) > 65_535 or not settings.host:
         raise SettingsError("CONDUCTOR_BIND must be an address and a port, for example 127.0.0.1:8080.")
     try:
         settings.allowed  # noqa: B018

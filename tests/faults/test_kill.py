@@ -135,13 +135,9 @@ def _fault(told: dict[str, Any], fault: dict[str, Any]) -> None:
 
 
 def _control(told: dict[str, Any], method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-    import ssl
-
     url = f"https://{told['tenants'][0]['domain']}/_simulator/{path}"
     request = urllib.request.Request(url, method=method, data=json.dumps(body).encode() if body else None)
     request.add_header("content-type", "application/json")
     context = ssl.create_default_context(cafile=told["ca"])
     with urllib.request.urlopen(request, context=context, timeout=30) as answer:
         return json.loads(answer.read())
-
-

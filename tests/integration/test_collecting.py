@@ -299,7 +299,12 @@ def test_a_test_that_fails_saves_nothing(tmp_path: Path) -> None:
             with pytest.raises(CheckFailed) as refused:
                 await it.add(test=True, client_secret="not the secret")
             states = [(step.name, step.state.value) for step in refused.value.steps]
-            assert states[5:] == [("Token", "failed"), ("Scopes", "skipped"), ("Read", "skipped"), ("Limits", "skipped")]
+            assert states[5:] == [
+                ("Token", "failed"),
+                ("Scopes", "skipped"),
+                ("Read", "skipped"),
+                ("Limits", "skipped"),
+            ]
             assert refused.value.code == "auth0.token.badsecret"
             assert await integrations.overview(it.system) == []
 

@@ -106,7 +106,7 @@ class _NoPandas(importlib.abc.MetaPathFinder):
 
 def _columns() -> str:
     special = {"time": "DateTime64(6, 'UTC')", "severity": "UInt8", "asn": "UInt32", "own": "Bool", "parsed": "Bool"}
-    text = {name: "LowCardinality(String)" for name in LOW_CARDINALITY}
+    text = dict.fromkeys(LOW_CARDINALITY, "LowCardinality(String)")
     return ", ".join(f"{name} {(special | text).get(name, 'String')}" for name in Artifact.__struct_fields__)
 
 

@@ -153,10 +153,14 @@ def test_what_surrounds_a_secret_stays() -> None:
 
 
 @pytest.mark.parametrize("form", ["line", "json"])
-@pytest.mark.parametrize("secret", ['quo"ted-secret', "back\\slash-secret", "spaced out secret", "ümläut-secret", "a&b=c-secret"])
+@pytest.mark.parametrize(
+    "secret", ['quo"ted-secret', "back\\slash-secret", "spaced out secret", "ümläut-secret", "a&b=c-secret"]
+)
 def test_a_known_secret_is_masked_however_it_is_written(lines: Lines, form: str, secret: str) -> None:
     redactor.know(secret)
-    found = written(lines, form, f"plain {secret}", error=raised(secret), fact=secret, listed=[secret], url=quote(secret, safe=""))
+    found = written(
+        lines, form, f"plain {secret}", error=raised(secret), fact=secret, listed=[secret], url=quote(secret, safe="")
+    )
     for spelled in (secret, secret.replace("\\", "\\\\"), secret.replace('"', '\\"'), quote(secret, safe="")):
         assert spelled not in found
     assert "secret" not in found.replace("Secret", "").replace("test_observe", "")
@@ -192,3 +196,17 @@ def test_formats_are_those_of_the_settings(lines: Lines) -> None:
     for form, kind in (("line", LineFormatter), ("json", JsonFormatter)):
         observe.set_up(form)
         assert [type(handler.formatter) for handler in logging.getLogger().handlers] == [kind]
+
+
+@pytest.mark.parametrize("form", ["line", "json"])
+@pytest.mark.parametrize("name", ["client_secret", "password", "access_token", "api_key"])
+def test_a_fact_whose_name_tells_that_it_is_secret_is_masked(lines: Lines, form: str, name: str) -> None:
+    found = written(lines, form, "m", **{name: "hunter22", "other": "stays"})
+    assert "hunter22" not in found
+    assert "stays" in found
+
+
+def test_a_masked_line_of_json_is_json_still(lines: Lines) -> None:
+    entry = json.loads(written(lines, "json", 'password=abc" and "more', fact="x\\"))
+    assert entry["message"] == 'password=***" and "more'
+    assert entry["fact"] == "x\\"

@@ -14,6 +14,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from conductor.core.errors import StoreError, StoreFull
 
@@ -74,7 +75,10 @@ class Analytics:
     @property
     def target(self) -> str:
         """What a reader's cursor belongs to: this engine, or that server."""
-        return self._url or "embedded"
+        if not self._url:
+            return "embedded"
+        server = urlsplit(self._url)
+        return f"{server.hostname}:{server.port or ''}{server.path}"  # never its password: this is stored
 
     async def open(self, prepare: Callable[[Client], None]) -> None:
         """Start the engine and run `prepare` (the table's migrations) on it. Raises Unsearchable."""

@@ -30,8 +30,9 @@ def add_one(slug: str, values: Mapping[str, Any], name: str, disabled: bool, dat
     """Add an integration of that connector; `ConnectorGroup` makes the command from the connector's form."""
     body = {"name": name, "connector": slug, "config": values, "enabled": not disabled, "test": not disabled}
     if not disabled:
-        click.echo(f"Testing {name}", err=True)
+        click.echo(f"Testing {values.get('domain', name)}", err=True)
     added = talk.run(data, lambda api: _or_steps(api.post("/integrations", body)))
+    _print_steps(added.get("steps", ()))
     minutes = added["config"]["polling_interval"]
     if disabled:
         click.echo(f"Added {name}, switched off and not tested.")
@@ -86,7 +87,7 @@ def show(name: str, as_json: bool, data: Path | None) -> None:
     click.echo(f"{item['name']}  {judged['shape']} {judged['sentence']}")
     for step in judged["fix"]:
         click.echo(f"  Fix: {step}")
-    facts = {"connector": item["connector"], **item["config"]}
+    facts = {"connector": item["connector"], **{name: _short(value) for name, value in item["config"].items()}}
     facts |= {secret: f"set {about['set_at']} by {about['set_by']}" for secret, about in item["secrets"].items()}
     facts |= {"caught up": ago(item["caught_up_at"]), "events in 24 h": f"{item['events_24h']:,}"}
     click.echo(table([(f"  {label}", str(value)) for label, value in facts.items() if value != ""]))
@@ -208,6 +209,12 @@ async def _or_steps(answer: Any) -> Any:
     except exits.Failed as failed:
         _print_steps(failed.error.get("steps", ()))
         raise
+
+
+def _short(value: Any) -> str:
+    """One line of a value: a certificate has many."""
+    lines = str(value).splitlines()
+    return f"{lines[0]} … ({len(lines)} lines)" if len(lines) > 1 else str(value)
 
 
 def _print_steps(steps: Any) -> None:

@@ -28,17 +28,15 @@ from conductor.cli import exits, talk
 def command(allow_private_targets: Sequence[str], **flags: Any) -> None:
     """Run Conductor until Ctrl-C: pages, API, polling and indexing in one process."""
     from conductor import app, observe, settings
-    from conductor.core.errors import ConductorError, SettingsError
+    from conductor.core.errors import ConductorError
 
     flags["allow_private_targets"] = ",".join(allow_private_targets) or None
     try:
         loaded = settings.load(flags)
         observe.set_up(loaded.log_format)
-        asyncio.run(app.serve(loaded, lambda started: _announce(started)))
+        asyncio.run(app.serve(loaded, _announce))
     except ConductorError as error:
         exits.leave(error)
-    except OSError as error:  # the address is taken or not ours
-        exits.leave(SettingsError(f"Conductor cannot listen on that address: {error.strerror}."))
 
 
 def _announce(started: Any) -> None:

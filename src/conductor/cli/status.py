@@ -33,7 +33,9 @@ def command(as_json: bool, check: bool, data: Path | None) -> None:
 def table(rows: Sequence[Sequence[str]]) -> str:
     """Columns, aligned."""
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
 
 
 def ago(moment: str | None) -> str:

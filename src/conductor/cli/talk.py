@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -83,7 +84,7 @@ async def _opened(settings: Any) -> AsyncIterator[Any]:
     from conductor.outbound import local
     from conductor.web.app import create_app
 
-    observe.set_up(settings.log_format)
+    observe.set_up(settings.log_format, level=logging.WARNING)
     with app.owned(settings.data) as directory:
         async with app.opened(settings, directory) as system:
             async with local.in_process(create_app(system, local=True)) as http:

@@ -12,14 +12,13 @@ from conductor.core.connector import Advice
 _NETWORK = {
     "net.dns.notfound": Advice(
         "The name {domain} could not be found.",
-        "Either the domain is misspelt or this server's DNS cannot resolve outside names. On the server run "
-        "`conductor doctor dns {domain}`. Resolver used: {resolver}. Trying again in {n} s.",
+        "Either the domain is misspelt or this server's DNS cannot resolve outside names. Trying again in {n} s.",
         ("Check the spelling of {domain}.", "Check that this server can resolve outside names."),
         "name not found",
     ),
     "net.dns.timeout": Advice(
         "DNS did not answer.",
-        "{resolver} gave no reply in 5 s. This is usually a network fault here, not at the vendor. Collection resumes "
+        "There was no reply in 5 s. This is usually a network fault here, not at the vendor. Collection resumes "
         "by itself; no events are lost until {loss_time}.",
         ("Check this server's DNS.",),
         "DNS silent",

@@ -5,6 +5,7 @@ Green reached the end of the log, amber heals by itself, red needs a person or i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -19,6 +20,7 @@ LONG_FAULT = timedelta(minutes=30)
 LONG_FAULT_POLLS = 6
 LOSS_NEAR = timedelta(hours=6)
 LOSS_NEAR_SHARE, LOSS_WATCH_SHARE = 0.25, 0.5
+_PLACE = re.compile(r"\{(\w+)\}", re.ASCII)
 
 
 _ORDINARY = frozenset({"A", "An", "Another", "Collecting", "Collection", "No", "Something", "That", "The", "This"})
@@ -191,13 +193,11 @@ def _age(facts: Facts) -> Health | None:
 
 
 def fill(text: str, facts: Mapping[str, Any]) -> str:
-    """A text with the facts filled in; a fact that is not known leaves an ellipsis, never an error."""
-    return text.format_map(_Known(facts)) if "{" in text else text
+    """A text with the facts filled in; a fact that is not known leaves an ellipsis, never an error.
 
-
-class _Known(dict[str, Any]):
-    def __missing__(self, name: str) -> str:
-        return "…"
+    Not `str.format`: a text may be an upstream's own words, with any braces in them.
+    """
+    return _PLACE.sub(lambda found: str(facts.get(found[1], "…")), text)
 
 
 def _moment(moment: datetime | None) -> str:

@@ -50,7 +50,7 @@ class Indexer:
         self._analytics = analytics
         self._catalog = catalog
         self._metrics = metrics
-        self._reader = f"artifacts/{analytics.target}"
+        self.reader = f"artifacts/{analytics.target}"
         self._run = token_hex(8)  # a token of an earlier run must not hide rows that were removed since
         self._connectors: dict[int, tuple[int, Connector]] = {}
         self._wake = asyncio.Event()
@@ -68,7 +68,7 @@ class Indexer:
     async def prepare(self) -> None:
         """An empty table beside a cursor is a lost or new engine: index everything again."""
         if await self._analytics.read(artifacts.is_empty):
-            await self._database.write(lambda connection: cursors.reset(connection, self._reader))
+            await self._database.write(lambda connection: cursors.reset(connection, self.reader))
 
     async def run(self) -> None:
         """Index until stopped. Raises StoreError; a full disk is waited out."""
@@ -85,7 +85,7 @@ class Indexer:
 
     async def catch_up(self) -> int:
         """One round over all integrations that have something new; the most batches that one of them had."""
-        behind = await self._database.read(lambda connection: cursors.behind(connection, self._reader))
+        behind = await self._database.read(lambda connection: cursors.behind(connection, self.reader))
         for cursor in behind:
             if self._stopping:
                 break
@@ -113,13 +113,13 @@ class Indexer:
         batches = await self._database.read(lambda connection: journal.read(connection, id_, first, to))
         done: dict[int, int] | None = None
         if cursor.pending_to is None:
-            await self._write(lambda connection: cursors.announce(connection, self._reader, id_, to))
+            await self._write(lambda connection: cursors.announce(connection, self.reader, id_, to))
         else:
             done = await self._analytics.read(lambda client: artifacts.counted(client, id_, first, to))
         connector = await self._connector(id_)
         blocks = await asyncio.to_thread(self._blocks, connector, batches)
         await self._insert(id_, blocks, done)
-        await self._write(lambda connection: cursors.advance(connection, self._reader, id_, to))
+        await self._write(lambda connection: cursors.advance(connection, self.reader, id_, to))
         self._tell(batches, blocks)
 
     async def _insert(self, integration_id: int, blocks: Sequence[Block], done: Mapping[int, int] | None) -> None:

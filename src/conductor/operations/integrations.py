@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -77,13 +77,17 @@ async def add(
     enabled: bool,
     by: str,
     test: bool = True,
+    told: Callable[[CheckStep], None] | None = None,
 ) -> Integration:
-    """Test, then save. Raises Invalid, Conflict, and CheckFailed: then nothing is saved."""
+    """Test, then save; `told` hears each step of the test. Nothing is saved when it fails.
+
+    Raises Invalid, Conflict, CheckFailed.
+    """
     kind = system.catalog.get(slug)
     config = _parse(kind, name, values)
     await _refuse_taken(system, name)
     if test:
-        await _must_pass(system, slug, config)
+        await _must_pass(system, slug, config, told)
 
     def save(connection: Connection) -> Integration:
         added = integrations.add(connection, name, slug, config.public(), enabled=enabled, by=by)
@@ -345,8 +349,13 @@ async def _refuse_taken(system: System, name: str) -> None:
         raise Conflict(f"There is already an integration called {name}. Choose another name.")
 
 
-async def _must_pass(system: System, slug: str, config: Config) -> None:
+async def _must_pass(
+    system: System, slug: str, config: Config, told: Callable[[CheckStep], None] | None = None
+) -> None:
     steps = [step async for step in _steps(system, slug, config)]
+    if told is not None:
+        for step in steps:
+            told(step)
     if any(step.state is StepState.FAILED for step in steps):
         raise CheckFailed(steps)
 

@@ -20,10 +20,11 @@ from conductor.core.errors import NotFound
 from conductor.core.integration import Integration
 from conductor.core.poll import Gap
 from conductor.operations.system import System
-from conductor.store import gaps, integrations, journal
+from conductor.store import cursors, gaps, integrations, journal
 from conductor.store.database import Connection
 
 LIMIT = 200
+INDEX_SLACK = timedelta(seconds=5)  # an index that is further behind the journal is told
 PLAIN = (
     "log_id type event category outcome severity user_name user_id ip client_id client_name connection description "
     "tenant connection_id strategy strategy_type hostname user_agent organization_id organization_name scope audience "
@@ -41,6 +42,14 @@ class Request:
     end: str | None = None
     limit: int = LIMIT
     after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    gaps: Sequence[Gap]
+    positions: Mapping[int, journal.Position]
+    integrations: Sequence[Integration]
+    unindexed: Mapping[int, datetime]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,14 +157,25 @@ async def _names(system: System) -> dict[int, str]:
 async def _missing(system: System, span: TimeRange, named: Mapping[int, str]) -> tuple[list[GapInRange], list[str]]:
     """The gaps in a range, and the integrations whose collection has not yet reached the range's end."""
 
-    def read(connection: Connection) -> tuple[list[Gap], dict[int, journal.Position], list[Integration]]:
-        touching = gaps.between(connection, span.start, span.end)
-        return touching, journal.positions(connection), integrations.everything(connection)
+    def read(connection: Connection) -> _Known:
+        return _Known(
+            gaps.between(connection, span.start, span.end),
+            journal.positions(connection),
+            integrations.everything(connection),
+            cursors.waiting_since(connection, system.indexer.reader),
+        )
 
-    touching, positions, known = await system.database.read(read)
+    known = await system.database.read(read)
     end = span.end or clock.now()
-    behind = [item.name for item in known if item.enabled and _is_behind(system, item, positions.get(item.id), end)]
-    return [GapInRange(named.get(gap.integration_id, "?"), gap) for gap in touching], behind
+    behind = [
+        item.name
+        for item in known.integrations
+        if item.enabled and _is_behind(system, item, known.positions.get(item.id), end)
+    ]
+    late = clock.now() - INDEX_SLACK
+    unindexed = {named.get(id_, "?") for id_, since in known.unindexed.items() if since < late}
+    behind += sorted(unindexed - set(behind))
+    return [GapInRange(named.get(gap.integration_id, "?"), gap) for gap in known.gaps], behind
 
 
 def _is_behind(system: System, item: Integration, position: journal.Position | None, end: datetime) -> bool:

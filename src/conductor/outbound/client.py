@@ -7,6 +7,7 @@ few times within one deadline; nobody above it retries except the poller, betwee
 from __future__ import annotations
 
 import asyncio
+import functools
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -63,7 +64,7 @@ class Route:
 
 
 class Client:
-    """Speaks to one vendor's tenant. `vendor` is put before the codes of vendor-neutral failures (`<vendor>.server`)."""
+    """Speaks to one vendor's tenant. `vendor` is put before some codes (`<vendor>.server`)."""
 
     def __init__(self, vendor: str, route: Route, limiter: pace.Limiter, allowance: Callable[[int], Allowance]) -> None:
         self.vendor = vendor
@@ -250,16 +251,18 @@ def _proxy(route: Route) -> httpx2.Proxy:
             raise ValueError("no HTTP proxy")
     except (httpx2.InvalidURL, ValueError) as error:
         shown = failures.without_password(route.proxy)
-        raise Misconfigured(
-            f"{shown} cannot be used as a proxy.", code="net.proxy.unreachable", proxy=shown
-        ) from error
+        raise Misconfigured(f"{shown} cannot be used as a proxy.", code="net.proxy.unreachable", proxy=shown) from error
     if route.proxy_password:
         return httpx2.Proxy(url.copy_with(userinfo=b""), auth=(url.username, route.proxy_password))
     return httpx2.Proxy(url)
 
 
+@functools.lru_cache(maxsize=64)
 def _tls(ca_bundle: str) -> ssl.SSLContext:
-    """The system's certificates and the operator's; there is no switch to skip verification."""
+    """The system's certificates and the operator's; there is no switch to skip verification.
+
+    Kept, for it takes 20 ms and a megabyte to make, and a thousand integrations need the same one.
+    """
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if ca_bundle.strip():

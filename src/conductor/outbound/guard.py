@@ -90,7 +90,7 @@ async def resolve(host: str, port: int) -> list[Address]:
 
 
 class GuardedBackend(httpcore2.AsyncNetworkBackend):
-    """httpcore's seam for opening sockets, with the policy in it. `trusted` hosts (a proxy from the environment) pass."""
+    """httpcore's seam for opening sockets, with the policy in it. `trusted` hosts (the operator's proxy) pass."""
 
     def __init__(self, policy: Policy, *, trusted: frozenset[tuple[str, int]] = frozenset()) -> None:
         self._policy = policy

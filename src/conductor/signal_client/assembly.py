@@ -21,7 +21,7 @@ from conductor.store import integrations
 from conductor.store.database import Database
 from conductor.store.vault import SecretUnreadable, Vault
 
-TOKEN = "token"
+TOKEN = "token"  # noqa: S105 - a field's name
 
 
 @dataclass(frozen=True, slots=True)

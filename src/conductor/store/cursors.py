@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, update
 
+from conductor.core import clock
 from conductor.store import schema
 
 _table = schema.cursors
@@ -33,6 +35,21 @@ def behind(connection: Connection, reader: str) -> list[Cursor]:
         .order_by(fences.c.integration_id)
     )
     return [Cursor(*row) for row in rows]
+
+
+def waiting_since(connection: Connection, reader: str) -> dict[int, datetime]:
+    """For each integration that a reader is behind with, when the first batch it has not done was committed."""
+    fences, batches = schema.fences, schema.batches
+    done = func.coalesce(_table.c.batch, 0)
+    mine = and_(_table.c.integration_id == fences.c.integration_id, _table.c.reader == reader)
+    rows = connection.execute(
+        select(fences.c.integration_id, func.min(batches.c.committed_at))
+        .join_from(fences, _table, mine, isouter=True)
+        .join(batches, and_(batches.c.integration_id == fences.c.integration_id, batches.c.batch == done + 1))
+        .where(fences.c.last_batch > done)
+        .group_by(fences.c.integration_id)
+    )
+    return {integration_id: clock.from_micros(at) for integration_id, at in rows}
 
 
 def announce(connection: Connection, reader: str, integration_id: int, to: int) -> None:

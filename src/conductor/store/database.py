@@ -56,6 +56,10 @@ class Database:
             self._engine = _writing_engine(self.url)
         return self._engine
 
+    async def prepare(self, work: Callable[[Engine], None]) -> None:
+        """Run migrations on the writing engine, before `open`. Raises StoreError."""
+        await asyncio.get_running_loop().run_in_executor(self._writer, self._prepare, work)
+
     async def open(self) -> None:
         """Connect. The schema is brought up to date by `conductor.store.migrations`. Raises StoreError."""
         loop = asyncio.get_running_loop()
@@ -70,9 +74,9 @@ class Database:
         loop = asyncio.get_running_loop()
         while self._waiting or self._draining:
             await asyncio.sleep(0.001)
-        await loop.run_in_executor(self._writer, self._disconnect)
-        if self._read_engine is not None:
+        if self._read_engine is not None:  # first: SQLite folds the WAL in when its last connection, the writer, goes
             await loop.run_in_executor(self._readers, self._read_engine.dispose)
+        await loop.run_in_executor(self._writer, self._disconnect)
         self._writer.shutdown(wait=False)
         self._readers.shutdown(wait=False)
 
@@ -90,6 +94,10 @@ class Database:
     async def read(self, work: Work[T]) -> T:
         """Run `work` on a read-only connection. Raises StoreError."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
+
+    def _prepare(self, work: Callable[[Engine], None]) -> None:
+        with _Translated():
+            work(self.engine)
 
     def _connect(self) -> None:
         with _Translated():

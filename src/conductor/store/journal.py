@@ -54,7 +54,10 @@ _COUNT = (
     update(schema.polls)
     .where(schema.polls.c.id == bindparam("poll"))
     .values(
-        {name: schema.polls.c[name] + bindparam(f"more_{name}") for name in ("fetched", "new", "duplicates", "conflicts")}
+        {
+            name: schema.polls.c[name] + bindparam(f"more_{name}")
+            for name in ("fetched", "new", "duplicates", "conflicts")
+        }
         | {"position_to": bindparam("to")}
     )
 )
@@ -187,7 +190,7 @@ def expire_keys(connection: Connection, integration_id: int, before: datetime) -
 
 
 def expire_batches(connection: Connection, integration_id: int, before: datetime, passed: int) -> int:
-    """Delete batches that every reader has passed, committed before that time (no signal is younger than its commit)."""
+    """Delete batches that every reader has passed, committed before that time."""
     table = schema.batches
     gone = delete(table).where(
         table.c.integration_id == integration_id,

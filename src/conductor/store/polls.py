@@ -172,7 +172,9 @@ def _moment(micros: int | None) -> datetime | None:
 
 
 def _poll(row: Row[Any]) -> Poll:
-    times: dict[str, Any] = {name: _moment(getattr(row, name)) for name in ("finished_at", "retry_at", "position_from", "position_to")}
+    times: dict[str, Any] = {
+        name: _moment(getattr(row, name)) for name in ("finished_at", "retry_at", "position_from", "position_to")
+    }
     plain = ("id", "integration_id", "lane", "result", "reason", "needs_person", "requests", "fetched", "new")
     more = ("duplicates", "conflicts", "complete", "rate_limit", "rate_remaining")
     return Poll(

@@ -108,6 +108,12 @@ class Vault:
         return {item.field: item for item in found}
 
 
+def expected_key(connection: Connection) -> str | None:
+    """The id of the key that sealed what is in the database, None for a new one."""
+    row = connection.execute(select(schema.facts.c.value).where(schema.facts.c.name == CHECK)).scalar()
+    return None if row is None else str(row).partition(":")[0]
+
+
 def open_key_file(path: Path) -> bytes:
     """The master key, made on the first start with mode 0600. Raises SettingsError for a file that is not a key."""
     try:

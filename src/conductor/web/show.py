@@ -37,6 +37,11 @@ def marked(text: str) -> Markup:
     return Markup("").join(shown)
 
 
+def capital(text: str) -> str:
+    """The first letter large, the others as they are: `DNS silent` stays so."""
+    return text[:1].upper() + text[1:]
+
+
 def number(value: float) -> str:
     """A whole number with thousands separated."""
     return f"{value:,.0f}"
@@ -88,6 +93,7 @@ FILTERS = {
     "filled": filled,
     "visible": visible,
     "marked": marked,
+    "capital": capital,
     "number": number,
     "span": duration,
     "moment": moment,

@@ -130,7 +130,12 @@ def test_a_request_says_who_asks_and_what_it_takes(get: Get, world: World) -> No
     (asked,) = server.requests
     assert asked.startswith(b"GET /logs?take=100 HTTP/1.1\r\n")
     lines = asked.decode().lower().split("\r\n")
-    for line in ("accept-encoding: gzip", "accept: application/json", "authorization: bearer x", f"host: 127.0.0.1:{server.port}"):
+    for line in (
+        "accept-encoding: gzip",
+        "accept: application/json",
+        "authorization: bearer x",
+        f"host: 127.0.0.1:{server.port}",
+    ):
         assert line in lines
     assert any(line.startswith("user-agent: conductor/") for line in lines)
     assert world.http.usage.requests == 1
@@ -447,8 +452,14 @@ def old_tls(certificate: trustme.LeafCert) -> ssl.SSLContext:
 
 CONTEXTS: dict[str, tuple[Callable[[trustme.CA], ssl.SSLContext | None], str]] = {
     "of an unknown authority": (lambda _: tls(trustme.CA().issue_cert("127.0.0.1")), "net.tls.untrusted"),
-    "expired": (lambda ca: tls(ca.issue_cert("127.0.0.1", not_after=datetime(2020, 1, 1, tzinfo=UTC))), "net.tls.expired"),
-    "not yet valid": (lambda ca: tls(ca.issue_cert("127.0.0.1", not_before=datetime(2036, 1, 1, tzinfo=UTC))), "net.tls.expired"),
+    "expired": (
+        lambda ca: tls(ca.issue_cert("127.0.0.1", not_after=datetime(2020, 1, 1, tzinfo=UTC))),
+        "net.tls.expired",
+    ),
+    "not yet valid": (
+        lambda ca: tls(ca.issue_cert("127.0.0.1", not_before=datetime(2036, 1, 1, tzinfo=UTC))),
+        "net.tls.expired",
+    ),
     "for another address": (lambda ca: tls(ca.issue_cert("10.0.0.1")), "net.tls.name"),
     "for another name": (lambda ca: tls(ca.issue_cert("other.example")), "net.tls.name"),
     "none at all": (lambda _: None, "net.tls.failed"),
@@ -476,7 +487,9 @@ def test_a_certificate_that_cannot_be_trusted_ends_it_before_anything_is_sent(
     assert requests == []
 
 
-def test_the_name_is_checked_though_an_address_is_connected_to(wire: Callable[..., Any], world: World, authority: trustme.CA) -> None:
+def test_the_name_is_checked_though_an_address_is_connected_to(
+    wire: Callable[..., Any], world: World, authority: trustme.CA
+) -> None:
     async def scenario() -> Any:
         async with wire(reply(b"1"), context=tls(authority.issue_cert("localhost"))) as server:
             answer = await world.get(server.url(host="localhost"))
@@ -645,7 +658,9 @@ def test_a_proxy_that_swallows_connections_is_told_apart(world: World) -> None:
     assert error.code == "net.proxy.unreachable"
 
 
-@pytest.mark.parametrize("proxy", ["proxy:3128", "ftp://127.0.0.1:1", "socks5://127.0.0.1:1", "http://", "//x", "http://x:99999"])
+@pytest.mark.parametrize(
+    "proxy", ["proxy:3128", "ftp://127.0.0.1:1", "socks5://127.0.0.1:1", "http://", "//x", "http://x:99999"]
+)
 def test_what_is_no_http_proxy_is_told(world: World, proxy: str) -> None:
     error = virtual.run_hastily(refusal(through(world, proxy=proxy).get("https://vendor.example/")))
     assert isinstance(error, Misconfigured)

@@ -202,7 +202,7 @@ def test_a_caller_that_gives_up_does_not_stop_the_write_or_the_others(migrated_u
 def test_a_reader_cannot_write(migrated_url: str) -> None:
     async def scenario() -> list[str]:
         async with opened(migrated_url) as database:
-            with pytest.raises(StoreError, match="read.?only"):
+            with pytest.raises(StoreError, match=r"read.?only"):
                 await database.read(put("a"))
             assert database.failed is None
             await database.write(put("b"))
@@ -268,10 +268,10 @@ def test_a_database_that_is_not_open_says_so(migrated_url: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["a b", "100%", "50%25", "a#b", "what?", "é"])
-def test_any_directory_name_can_hold_the_database(tmp_path: Path, _migrated_sqlite: Path, name: str) -> None:
+def test_any_directory_name_can_hold_the_database(tmp_path: Path, migrated_sqlite_file: Path, name: str) -> None:
     path = tmp_path / name / "conductor.db"
     path.parent.mkdir()
-    path.write_bytes(_migrated_sqlite.read_bytes())
+    path.write_bytes(migrated_sqlite_file.read_bytes())
 
     async def scenario() -> list[str]:
         async with opened(sqlite_url(path)) as database:
@@ -297,7 +297,7 @@ def small_disk(directory: Path, skip_or_fail: Callable[[str], NoReturn], size: s
 
 @pytest.mark.parametrize("together", [False, True], ids=["alone", "in a group"])
 def test_a_full_disk_is_told_apart_and_writing_goes_on_when_there_is_room(
-    tmp_path: Path, _migrated_sqlite: Path, skip_or_fail: Callable[[str], NoReturn], together: bool
+    tmp_path: Path, migrated_sqlite_file: Path, skip_or_fail: Callable[[str], NoReturn], together: bool
 ) -> None:
     async def scenario(disk: Path) -> list[str]:
         ballast = disk / "ballast"
@@ -318,7 +318,7 @@ def test_a_full_disk_is_told_apart_and_writing_goes_on_when_there_is_room(
             return await database.read(names)
 
     with small_disk(tmp_path / "disk", skip_or_fail) as disk:
-        (disk / "conductor.db").write_bytes(_migrated_sqlite.read_bytes())
+        (disk / "conductor.db").write_bytes(migrated_sqlite_file.read_bytes())
         assert asyncio.run(scenario(disk)) == ["after", "before"]
 
 
@@ -328,7 +328,21 @@ def _fill_up(path: Path) -> None:
             pass
 
 
-HOLD = "import sqlite3,sys; c=sqlite3.connect(sys.argv[1],isolation_level=None); c.execute('BEGIN IMMEDIATE'); print('held',flush=True); input()"
+HOLD = (
+    "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None); "
+    "c.execute('BEGIN IMMEDIATE'); print('held', flush=True); input()"
+)
+
+
+@contextlib.contextmanager
+def writing_process(path: str) -> Iterator[None]:
+    """Another process, in the middle of a write."""
+    command = [sys.executable, "-c", HOLD, path]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"held\n"
+        yield
+        other.communicate(b"\n")
 
 
 def test_a_second_writing_process_is_locked_out(migrated_sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -336,31 +350,28 @@ def test_a_second_writing_process_is_locked_out(migrated_sqlite_url: str, monkey
 
     async def scenario() -> list[str]:
         async with opened(migrated_sqlite_url) as database:
-            path = str(database.url.database)
-            command = [sys.executable, "-c", HOLD, path]
-            with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
-                assert other.stdout is not None
-                assert other.stdout.readline() == b"held\n"
-                with pytest.raises(StoreError, match="locked"):
-                    await database.write(put("a"))
-                other.communicate(b"\n")
+            with writing_process(str(database.url.database)), pytest.raises(StoreError, match="locked"):
+                await database.write(put("a"))
             return await database.read(names)
 
     assert asyncio.run(scenario()) == []
 
 
+def damage(path: Path) -> None:
+    """Random bytes all over."""
+    path.write_bytes(os.urandom(path.stat().st_size))
+
+
 def test_after_a_damaged_file_the_writer_is_closed_for_good(migrated_sqlite_url: str) -> None:
-    def again(connection: Connection) -> None:
+    def touch(connection: Connection) -> None:
         connection.execute(select(schema.batches)).all()
         put("a")(connection)
 
     async def scenario() -> None:
         async with opened(migrated_sqlite_url) as database:
-            path = Path(str(database.url.database))
-            size = path.stat().st_size
-            path.write_bytes(os.urandom(size))
+            damage(Path(str(database.url.database)))
             with pytest.raises(StoreError, match="The database failed") as first:
-                await database.write(again)
+                await database.write(touch)
             assert not isinstance(first.value, StoreFull)
             assert database.failed is first.value
             with pytest.raises(StoreError) as second:

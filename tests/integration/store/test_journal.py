@@ -26,7 +26,16 @@ from conductor.store.database import Database
 from conductor.store.journal import Committed, Page, Position
 
 NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
-ODD_BODIES = (b"", b"\x00", b'{"a":"\x00"}', b"\xff\xfe\x80", b'"\\ud800"', b"\xed\xa0\x80", b'{ "a" :1 }\r\n', b"[" * 9000)
+ODD_BODIES = (
+    b"",
+    b"\x00",
+    b'{"a":"\x00"}',
+    b"\xff\xfe\x80",
+    b'"\\ud800"',
+    b"\xed\xa0\x80",
+    b'{ "a" :1 }\r\n',
+    b"[" * 9000,
+)
 TABLES = ("fences", "checkpoints", "batches", "signal_keys", "polls")
 
 
@@ -44,7 +53,9 @@ def at(minute: int) -> Checkpoint:
     return Checkpoint(b"log-%d" % minute, NOW + timedelta(minutes=minute))
 
 
-def page(poll_id: int, *bodies: bytes | Signal, checkpoint: Checkpoint | None = None, covered: datetime | None = None) -> Page:
+def page(
+    poll_id: int, *bodies: bytes | Signal, checkpoint: Checkpoint | None = None, covered: datetime | None = None
+) -> Page:
     """A page of bodies; each is its own id unless it is a signal already."""
     found = [body if isinstance(body, Signal) else Signal(body.decode(), body) for body in bodies]
     return Page(poll_id, found, checkpoint, covered)
@@ -137,7 +148,9 @@ def test_a_page_of_nothing_but_old_records_writes_no_batch_but_moves_on(connecti
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["in one page", "across pages"])
-def test_of_two_bodies_under_one_id_the_first_wins_and_the_other_is_counted(connection: Connection, again: bool) -> None:
+def test_of_two_bodies_under_one_id_the_first_wins_and_the_other_is_counted(
+    connection: Connection, again: bool
+) -> None:
     position, poll_id = own(connection)
     first, second = Signal("a", b"first"), Signal("a", b"second")
     if again:
@@ -278,7 +291,9 @@ def test_a_refused_page_takes_nothing_of_the_others_with_it(migrated_url: str) -
         gate.set()
         answers = await asyncio.gather(first, *group, return_exceptions=True)
         found = await database.read(lambda c: [signal.id for signal in told(c, position.integration_id)])
-        keys = await database.read(lambda c: c.execute(select(sqlalchemy.func.count()).select_from(schema.signal_keys)).scalar_one())
+        keys = await database.read(
+            lambda c: c.execute(select(sqlalchemy.func.count()).select_from(schema.signal_keys)).scalar_one()
+        )
         await database.close()
         return answers[1:], found, keys
 

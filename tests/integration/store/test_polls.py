@@ -71,7 +71,10 @@ def test_a_failure_closes_the_open_record(connection: Connection, position: Posi
     poll_id = poll(connection, position, 0, None)
     polls.fail(connection, position.integration_id, Outcome("poller.crashed", "boom"), at(1))
     assert [found.id for found in polls.recent(connection, position.integration_id, 9)] == [poll_id]
-    assert (polls.get(connection, poll_id).result, polls.get(connection, poll_id).finished_at) == ("poller.crashed", at(1))
+    assert (polls.get(connection, poll_id).result, polls.get(connection, poll_id).finished_at) == (
+        "poller.crashed",
+        at(1),
+    )
 
 
 def test_a_failure_before_any_poll_makes_a_record_of_its_own(connection: Connection, position: Position) -> None:
@@ -87,7 +90,10 @@ def test_records_that_an_earlier_owner_left_open_are_closed(connection: Connecti
     open_one, ended = poll(connection, position, 0, None), poll(connection, position, 1, GOOD)
     others = poll(connection, other, 0, None)
     polls.interrupt(connection, position.integration_id, at(5))
-    assert (polls.get(connection, open_one).result, polls.get(connection, open_one).finished_at) == ("interrupted", at(5))
+    assert (polls.get(connection, open_one).result, polls.get(connection, open_one).finished_at) == (
+        "interrupted",
+        at(5),
+    )
     assert polls.get(connection, ended).result == "ok"
     assert polls.get(connection, others).result == "running"
 
@@ -101,7 +107,9 @@ def test_the_history_is_paged_newest_first(connection: Connection, position: Pos
     assert first + second == ids[::-1]
 
 
-def test_latest_tells_the_last_the_last_good_and_since_when_it_fails(connection: Connection, position: Position) -> None:
+def test_latest_tells_the_last_the_last_good_and_since_when_it_fails(
+    connection: Connection, position: Position
+) -> None:
     here = position.integration_id
     poll(connection, position, 0, BAD)
     good = poll(connection, position, 1, GOOD)

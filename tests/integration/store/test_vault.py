@@ -28,7 +28,9 @@ def put(vault: Vault, connection: Connection, value: str = SECRET, owner: str = 
     vault.put(connection, owner, field, value, context=HOST, by="ann")
 
 
-def get(vault: Vault, connection: Connection, owner: str = OWNER, field: str = FIELD, context: str = HOST) -> str | None:
+def get(
+    vault: Vault, connection: Connection, owner: str = OWNER, field: str = FIELD, context: str = HOST
+) -> str | None:
     return vault.get(connection, owner, field, context=context)
 
 

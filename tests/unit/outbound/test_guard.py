@@ -108,7 +108,13 @@ def answer(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> list[str]:
 
 @pytest.mark.parametrize(
     "addresses",
-    [("8.8.8.8", "10.0.0.1"), ("10.0.0.1", "8.8.8.8"), ("8.8.8.8", "::1"), ("2606:4700::1", "169.254.169.254"), ("8.8.8.8", "fe80::1%eth0")],
+    [
+        ("8.8.8.8", "10.0.0.1"),
+        ("10.0.0.1", "8.8.8.8"),
+        ("8.8.8.8", "::1"),
+        ("2606:4700::1", "169.254.169.254"),
+        ("8.8.8.8", "fe80::1%eth0"),
+    ],
 )
 def test_a_mixed_answer_is_refused_whole(monkeypatch: pytest.MonkeyPatch, addresses: tuple[str, ...]) -> None:
     answer(monkeypatch, *addresses)
@@ -138,7 +144,13 @@ def test_an_allowed_network_is_permitted_on_any_port(allowed: str, host: str, po
 
 @pytest.mark.parametrize(
     ("allowed", "host"),
-    [("10.1.0.0/16", "10.2.0.1"), ("127.0.0.1", "::1"), ("0.0.0.0/0", "::1"), ("::/0", "10.0.0.1"), ("10.0.0.1", "64:ff9b::a00:1")],
+    [
+        ("10.1.0.0/16", "10.2.0.1"),
+        ("127.0.0.1", "::1"),
+        ("0.0.0.0/0", "::1"),
+        ("::/0", "10.0.0.1"),
+        ("10.0.0.1", "64:ff9b::a00:1"),
+    ],
 )
 def test_an_allowed_network_allows_nothing_beside_it(allowed: str, host: str) -> None:
     assert refusal(host, policy=Policy(parse_networks([allowed]))).code == "net.address.private"
@@ -161,7 +173,9 @@ def test_a_name_that_does_not_exist_is_not_found(host: str) -> None:
     assert error.code in ("net.dns.notfound", "net.dns.timeout")  # the latter where this host has no DNS at all
 
 
-@pytest.mark.parametrize(("errno", "code"), [(socket.EAI_AGAIN, "net.dns.timeout"), (socket.EAI_NONAME, "net.dns.notfound")])
+@pytest.mark.parametrize(
+    ("errno", "code"), [(socket.EAI_AGAIN, "net.dns.timeout"), (socket.EAI_NONAME, "net.dns.notfound")]
+)
 def test_a_silent_resolver_is_told_from_an_unknown_name(monkeypatch: pytest.MonkeyPatch, errno: int, code: str) -> None:
     def getaddrinfo(*_: object, **__: object) -> None:
         raise socket.gaierror(errno, "resolver")

@@ -102,7 +102,10 @@ def test_it_asks_with_its_credentials_in_a_form_and_never_in_the_address(run: Ru
     token, asked = run(scenario, issued("abc"))
     assert (token.value, token.scopes) == ("abc", ("read:logs",))
     head, _, form = asked.partition(b"\r\n\r\n")
-    assert form == b"grant_type=client_credentials&client_id=id&client_secret=s3cret&audience=https%3A%2F%2Facme%2Fapi%2Fv2%2F"
+    assert (
+        form
+        == b"grant_type=client_credentials&client_id=id&client_secret=s3cret&audience=https%3A%2F%2Facme%2Fapi%2Fv2%2F"
+    )
     assert b"s3cret" not in head
 
 
@@ -221,7 +224,9 @@ LIVES = {
 @pytest.mark.parametrize(("told", "believed"), LIVES.values(), ids=LIVES)
 def test_a_life_between_a_minute_and_a_day_is_believed(run: Run, told: Any, believed: float) -> None:
     content: dict[str, Any] = {"access_token": "abc"} | ({} if told is ... else {"expires_in": told})
-    body = b'{"access_token":"abc","expires_in":1%s}' % (b"0" * 400) if told == 10**400 else msgspec.json.encode(content)
+    body = (
+        b'{"access_token":"abc","expires_in":1%s}' % (b"0" * 400) if told == 10**400 else msgspec.json.encode(content)
+    )
     token = one(run, reply(body))
     life = (token.expires_at - clock.now()).total_seconds()
     assert life == pytest.approx(believed, abs=5)

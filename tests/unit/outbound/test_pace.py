@@ -174,9 +174,7 @@ def ask(made: Limiter, requests: int, askers: int = 1) -> Loaded:
     return virtual.run(scenario())
 
 
-@given(
-    share=st.floats(0.01, 1), per_second=st.floats(0.1, 50), burst=st.floats(1, 50), askers=st.integers(1, 5)
-)
+@given(share=st.floats(0.01, 1), per_second=st.floats(0.1, 50), burst=st.floats(1, 50), askers=st.integers(1, 5))
 def test_the_share_is_never_exceeded(share: float, per_second: float, burst: float, askers: int) -> None:
     times = ask(limiter(share, per_second, burst), 40, askers)
     room = max(1.0, burst * share)

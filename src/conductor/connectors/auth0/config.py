@@ -107,8 +107,9 @@ class TenantConfig(config.Config):
 
     @property
     def is_custom(self) -> bool:
-        """Whether the domain is the customer's own."""
-        return not self.host.endswith(".auth0.com")
+        """Whether the domain is the customer's own; a simulator on this machine is nobody's."""
+        local = self.host == "localhost" or self.host.endswith(".localhost") or self.host.startswith("127.")
+        return not (local or self.host.endswith(".auth0.com"))
 
     @property
     def start(self) -> datetime | None:

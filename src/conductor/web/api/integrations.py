@@ -8,6 +8,7 @@ import pydantic
 from fastapi import APIRouter, Query
 from starlette.requests import Request
 
+from conductor.core.connector import CheckStep
 from conductor.operations import integrations
 from conductor.web import shapes
 from conductor.web.auth import Admin, Analyst, Viewer
@@ -70,10 +71,20 @@ async def list_all(request: Request, user: Viewer) -> dict[str, Any]:
 async def add(request: Request, user: Admin, body: Added) -> dict[str, Any]:
     """Test, then save. A failed test saves nothing and answers with its steps."""
     system = request.app.state.system
+    steps: list[CheckStep] = []
     added = await integrations.add(
-        system, body.name, body.connector, body.config, enabled=body.enabled, by=user.email, test=body.test
+        system,
+        body.name,
+        body.connector,
+        body.config,
+        enabled=body.enabled,
+        by=user.email,
+        test=body.test,
+        told=steps.append,
     )
-    return shapes.integration(await integrations.status(system, added.name))
+    advice = system.catalog.advice
+    tested = {"steps": [shapes.step(step, advice) for step in steps]}
+    return shapes.integration(await integrations.status(system, added.name)) | tested
 
 
 @router.post("/test")

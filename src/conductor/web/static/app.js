@@ -17,17 +17,25 @@ document.addEventListener("keydown", (event) => {
 // A refused form: say so where the reader is.
 document.querySelector("[data-focus]")?.focus();
 
-// Passwords can be looked at.
-for (const button of $$("button.show")) {
-  button.hidden = false;
-  button.addEventListener("click", () => {
-    const input = document.getElementById(button.dataset.shows);
-    const shown = input.type === "password";
-    input.type = shown ? "text" : "password";
-    button.textContent = shown ? "Hide" : "Show";
-    button.setAttribute("aria-pressed", String(shown));
-  });
+// Passwords can be looked at, in a form that htmx put here too.
+function offerToShow() {
+  for (const button of $$("button.show")) {
+    button.hidden = false;
+    document.getElementById(button.dataset.shows).type = "password";
+    button.textContent = "Show";
+    button.setAttribute("aria-pressed", "false");
+  }
 }
+offerToShow();
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button.show");
+  if (!button) return;
+  const input = document.getElementById(button.dataset.shows);
+  const shown = input.type === "password";
+  input.type = shown ? "text" : "password";
+  button.textContent = shown ? "Hide" : "Show";
+  button.setAttribute("aria-pressed", String(shown));
+});
 
 // The browser knows the time zone.
 for (const select of $$("select[data-zone]")) {
@@ -129,5 +137,7 @@ document.addEventListener("htmx:finally:request", (event) => {
   }
 });
 document.addEventListener("htmx:after:swap", (event) => {
-  if (event.target.id === "form" || event.target.closest?.("#form")) document.querySelector("#form [data-focus]")?.focus();
+  if (event.target.id !== "form" && !event.target.closest?.("#form")) return;
+  offerToShow();
+  document.querySelector("#form [data-focus]")?.focus();
 });

@@ -1,0 +1,169 @@
+"""What holds for every page: no barrier that axe finds, no CSP violation, no other host, no sideways scroll, no script
+needed."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser import processes
+from browser.browsing import barriers, browsing
+from browser.conftest import House
+from browser.processes import EMAIL, PASSWORD, search_url
+from playwright.sync_api import Browser, Page, expect
+
+LIST = "/admin/settings/integrations"
+NARROW = {"width": 320, "height": 640}
+PAGES = {
+    "dashboard": "/",
+    "integrations": LIST,
+    "integrations that failed": f"{LIST}?status=red",
+    "integrations, none in this state": f"{LIST}?status=amber",
+    "add": f"{LIST}/new?kind=auth0",
+    "a healthy integration": f"{LIST}/prod",
+    "its polls": f"{LIST}/prod?tab=polls",
+    "its gaps": f"{LIST}/prod?tab=gaps",
+    "its settings": f"{LIST}/prod?tab=settings",
+    "a failed integration": f"{LIST}/broken",
+    "an integration that is off": f"{LIST}/off",
+    "search": "/signals/search",
+    "a search with an event open": "/signals/search?q=type%3Afp&open=EVENT",
+    "a search with a hint": "/signals/search?q=usr%3Abob",
+    "a search that does not parse": "/signals/search?q=%28type%3Afp+OR+type%3Afu",
+    "a search without a match": "/signals/search?q=type%3Anothing",
+    "a search between two times": "/signals/search?last=custom&from=2026-01-01T00:00Z&to=2026-01-02T00:00Z",
+    "an event": "/signals/events/EVENT",
+    "an event that is not there": "/signals/search?open=0123456789abcdef0123456789abcdef",
+    "account": "/account",
+    "help": "/help",
+    "the guide": "/help/auth0",
+    "help with the search": "/help/search",
+    "help with the keys": "/help/keys",
+    "help with an error": "/help/auth0.token.badsecret",
+    "not found": "/nothing",
+}
+everywhere = pytest.mark.parametrize("path", PAGES.values(), ids=PAGES.keys())
+
+
+@pytest.fixture(scope="session")
+def event(house: House) -> str:
+    """The newest event's id."""
+    return re.findall(r'"id":"([0-9a-f]+)"', house.conductor.cli.ok("search", "type:fp", "--limit", "1", "--jsonl"))[0]
+
+
+@everywhere
+def test_a_page_has_no_barriers_in_light_and_dark_and_asks_nobody_else(
+    page: Page, house: House, event: str, path: str
+) -> None:
+    _examine(page, house.url + path.replace("EVENT", event))
+
+
+@everywhere
+def test_a_page_fits_a_narrow_screen(
+    browser: Browser, house: House, storage: dict[str, Any], event: str, path: str
+) -> None:
+    with browsing(browser, **storage, viewport=NARROW) as (page, _):
+        page.goto(house.url + path.replace("EVENT", event))
+        assert _width(page) <= NARROW["width"]
+
+
+@everywhere
+def test_a_page_says_the_same_without_script(
+    browser: Browser, house: House, storage: dict[str, Any], event: str, path: str
+) -> None:
+    with browsing(browser, **storage, java_script_enabled=False) as (page, _):
+        answer = page.goto(house.url + path.replace("EVENT", event))
+        assert answer is not None
+        assert answer.status in (200, 404, 422)
+        expect(page.get_by_role("main")).not_to_be_empty()
+        assert page.get_by_role("heading").count() > 0
+        assert all("hx-" not in (button.get_attribute("type") or "") for button in page.get_by_role("button").all())
+
+
+def test_the_first_pages_of_a_new_conductor_hold_to_it_too(browser: Browser, tmp_path: Path) -> None:
+    with processes.serving(tmp_path, admin=False) as conductor, browsing(browser) as (page, watch):
+        _examine(page, f"{conductor.url}/auth/login")
+        _examine(page, f"{conductor.url}/setup?token=used")
+        _examine(page, conductor.setup_link)
+        page.get_by_label("E-mail").fill(EMAIL)
+        page.get_by_label("Password", exact=True).fill("short")
+        page.get_by_role("button", name="Create administrator").click()
+        expect(page.get_by_role("alert")).to_be_focused()
+        assert page.title().startswith("Error: ")
+        _examine(page)
+        page.get_by_label("Password", exact=True).fill(PASSWORD)
+        page.get_by_role("button", name="Create administrator").click()
+        page.get_by_role("heading", name="Connect your first source").wait_for()
+        _examine(page)
+        for path in ("/", LIST, "/signals/search"):
+            _examine(page, conductor.url + path)
+        watch.assert_clean(page)
+
+
+def test_the_sign_in_page_holds_to_it_too_and_tells_a_wrong_password(browser: Browser, house: House) -> None:
+    with browsing(browser) as (page, watch):
+        page.goto(f"{house.url}{LIST}")
+        _examine(page)
+        page.get_by_label("E-mail").fill(EMAIL)
+        page.get_by_label("Password", exact=True).fill("wrong")
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("alert")).to_have_text("E-mail or password is wrong.")
+        _examine(page)
+        page.get_by_label("Password", exact=True).fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("heading", name="Integrations").wait_for()
+        watch.assert_clean(page)
+
+
+def test_a_form_with_mistakes_holds_to_it_too(page: Page, house: House) -> None:
+    page.goto(f"{house.url}{LIST}/new?kind=auth0")
+    page.get_by_label("Domain", exact=True).fill("not a domain")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("This is not an Auth0 domain.")
+    expect(page.get_by_label("Domain", exact=True)).to_have_attribute("aria-invalid", "true")
+    _examine(page)
+
+
+def test_everything_can_be_done_without_script(browser: Browser, house: House, storage: dict[str, Any]) -> None:
+    with browsing(browser, **storage, java_script_enabled=False) as (page, _):
+        page.goto(f"{house.url}{LIST}")
+        page.get_by_text("Add Integration").click()
+        page.get_by_role("link", name="Auth0", exact=True).click()
+        page.get_by_label("Name", exact=True).fill("scriptless")
+        page.get_by_label("Domain", exact=True).fill(house.vendor.domain)
+        page.get_by_label("Client ID").fill(house.vendor.client_id)
+        page.get_by_label("Client Secret", exact=True).fill("wrong")
+        page.get_by_text("Advanced").click()
+        page.get_by_label("CA bundle").fill(house.vendor.ca_text)
+        page.get_by_role("button", name="Save", exact=True).click()
+        expect(page.get_by_role("listitem").filter(has_text="Auth0 did not accept the Client ID")).to_be_visible()
+        expect(page.get_by_label("Client Secret", exact=True)).to_have_value("")
+        page.get_by_label("Client Secret", exact=True).fill(house.vendor.client_secret)
+        page.get_by_role("button", name="Save", exact=True).click()
+        expect(page.get_by_role("heading", name="scriptless")).to_be_visible()
+        page.get_by_role("button", name="Poll now").click()
+        page.goto(search_url(house.conductor, q="integration:prod type:fp"))
+        page.get_by_label("Query").fill("integration:prod type:s")
+        page.get_by_role("button", name="Search").click()
+        page.locator("#rows a").first.click()
+        expect(page.get_by_role("complementary", name="Event")).to_contain_text("Success Login")
+        page.goto(f"{house.url}{LIST}/scriptless?tab=settings")
+        page.get_by_label("Type scriptless").or_(page.locator("[name=confirm]")).first.fill("scriptless")
+        page.get_by_role("button", name=re.compile("Delete")).click()
+        expect(page.get_by_role("status")).to_have_text("Deleted. Stored events stay.")
+
+
+def _examine(page: Page, url: str = "") -> None:
+    if url:
+        page.goto(url)
+    assert page.evaluate("window.violations") == []  # before axe, which is not bound to be as strict with itself
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        assert barriers(page) == [], scheme
+
+
+def _width(page: Page) -> int:
+    width: int = page.evaluate("document.documentElement.scrollWidth")
+    return width

@@ -1,0 +1,74 @@
+"""When to poll, and when data is lost."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conductor.core import schedule
+from conductor.core.schedule import LostSpan
+
+NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
+DAY = timedelta(days=1)
+MOMENTS = st.none() | st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC))
+SPANS = st.timedeltas(timedelta(hours=1), timedelta(days=30))
+
+
+def ago(hours: float) -> datetime:
+    return NOW - timedelta(hours=hours)
+
+
+@given(integration=st.integers(0, 2**40), window=st.timedeltas(timedelta(0), timedelta(hours=1)))
+def test_the_splay_lies_in_its_window_and_is_the_same_after_a_restart(integration: int, window: timedelta) -> None:
+    splay = schedule.splay(integration, window)
+    assert timedelta(0) <= splay <= window
+    assert schedule.splay(integration, window) == splay
+
+
+def test_a_thousand_integrations_do_not_start_at_once() -> None:
+    seconds = [int(schedule.splay(number, timedelta(seconds=60)).total_seconds()) for number in range(1, 1001)]
+    assert set(seconds) == set(range(60))
+    assert max(seconds.count(second) for second in range(60)) <= 40
+
+
+@pytest.mark.parametrize(("integration", "seconds"), [(1, 83357.566525), (2, 9434.339151), (1000, 35480.979959)])
+def test_the_splay_stays_the_same_across_versions(integration: int, seconds: float) -> None:
+    assert schedule.splay(integration, DAY) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "covered", "lost"),
+    [
+        pytest.param(None, None, None, id="never polled"),
+        pytest.param(ago(1), None, None, id="young enough"),
+        pytest.param(ago(24), None, None, id="just young enough"),
+        pytest.param(ago(30), None, LostSpan(ago(30), ago(24)), id="too old"),
+        pytest.param(ago(300), ago(1), None, id="a quiet tenant that was read to its end"),
+        pytest.param(ago(1), ago(300), None, id="reading on from an old pass"),
+        pytest.param(ago(300), ago(30), LostSpan(ago(30), ago(24)), id="the later of both is too old"),
+        pytest.param(None, ago(30), LostSpan(ago(30), ago(24)), id="nothing ever came"),
+    ],
+)
+def test_what_the_vendor_deleted_unread_is_lost(
+    checkpoint: datetime | None, covered: datetime | None, lost: LostSpan | None
+) -> None:
+    assert schedule.lost_span(NOW, DAY, checkpoint, covered) == lost
+
+
+@given(retention=SPANS, checkpoint=MOMENTS, covered=MOMENTS)
+def test_data_is_lost_from_the_moment_that_was_foretold(
+    retention: timedelta, checkpoint: datetime | None, covered: datetime | None
+) -> None:
+    at = schedule.loss_at(retention, checkpoint, covered)
+    if at is None:
+        assert checkpoint is None
+        assert covered is None
+        return
+    moment = timedelta(microseconds=1)
+    assert schedule.lost_span(at, retention, checkpoint, covered) is None
+    lost = schedule.lost_span(at + moment, retention, checkpoint, covered)
+    assert lost is not None
+    assert lost.ends - lost.begins == moment
