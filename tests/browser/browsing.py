@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
 from browser.processes import EMAIL, PASSWORD
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
 
 ARGUMENTS = [
     "--headless=new",
@@ -22,7 +22,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-LAPTOP = {"width": 1280, "height": 800}
+LAPTOP: ViewportSize = {"width": 1280, "height": 800}
 TIMEOUT = 15_000  # ms
 _LISTEN = """
 window.violations = [];
@@ -92,9 +92,10 @@ def sign_in(page: Page, url: str) -> None:
     page.get_by_role("heading", name="Dashboard").wait_for()
 
 
-def barriers(page: Page) -> list[str]:
-    """What axe finds, a line for each element."""
-    found = Axe().run(page).response["violations"]
+def barriers(page: Page, *rules: str) -> list[str]:
+    """What axe finds, a line for each element; by some rules only when they are named."""
+    options = {"resultTypes": ["violations"]} | ({"runOnly": {"type": "rule", "values": list(rules)}} if rules else {})
+    found = Axe().run(page, options=options).response["violations"]
     return [
         f"{violation['id']}: {node['html'][:120]} {node['failureSummary'][:200]}"
         for violation in found

@@ -12,7 +12,7 @@ from browser.browsing import browsing, chromium, sign_in
 from browser.processes import Conductor, Vendor, wait_for
 from playwright.sync_api import Browser, Page
 
-HISTORY = 450  # two pages of results and a bit
+HISTORY = 260  # a page of results and a bit
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ class Config(pydantic.BaseModel):
     ca_bundle: Annotated[str, Widget(order=91, advanced=True, identity=True, multiline=True)] = Field(
         "",
         title="CA bundle",
-        description="Certificates in PEM, trusted in addition to the system's. For a company that inspects TLS traffic.",
+        description="Certificates in PEM, trusted beside the system's. For a company that inspects TLS traffic.",
     )
     proxy: Annotated[
         str, Widget(order=92, advanced=True, identity=True, placeholder="http://proxy.example.com:3128")

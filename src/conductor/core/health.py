@@ -76,6 +76,7 @@ class Facts:
     covered_until: datetime | None = None
     loss_at: datetime | None = None
     open_gaps: int = 0
+    storage_full: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,8 @@ def judge(facts: Facts, advice: Callable[[str], Advice | None]) -> Health:
     if not facts.enabled:
         sentence = f"Off since {facts.changed_at:%-d %b}, by {facts.changed_by}."
         return Health(State.OFF, sentence, "source.disabled", facts.changed_at)
-    found = [finding for finding in (_fault(facts, advice), _loss(facts), _gap(facts), _age(facts)) if finding]
+    findings = (_fault(facts, advice), _storage(facts, advice), _loss(facts), _gap(facts), _age(facts))
+    found = [finding for finding in findings if finding]
     if not found:
         return _fine(facts)
     order = list(State)
@@ -158,6 +160,18 @@ def _sentence(text: Advice, last: Poll, now: datetime, *, red: bool) -> str:
 def _uncapitalized(title: str) -> str:
     """`The proxy …` becomes `the proxy …`; a name keeps its capital."""
     return title[0].lower() + title[1:] if title.partition(" ")[0] in _ORDINARY else title
+
+
+def _storage(facts: Facts, advice: Callable[[str], Advice | None]) -> Health | None:
+    if not facts.storage_full:
+        return None
+    code = "local.storage.full"
+    text = advice(code) or Advice("The disk is full.")
+    known = {"loss_time": _moment(facts.loss_at)}
+    sentence = f"Failed: {_uncapitalized(text.title)}"
+    return Health(
+        State.FAILED, sentence, code, title=text.title, body=fill(text.body, known), fix=text.fix, short=text.short
+    )
 
 
 def _loss(facts: Facts) -> Health | None:

@@ -283,6 +283,7 @@ def _status(
         covered_until=covered,
         loss_at=loss_at,
         open_gaps=open_gaps,
+        storage_full=system.database.full,
     )
     return Status(
         integration=integration,

@@ -13,7 +13,7 @@ HEADERS = {"x-conductor": "1"}
 
 async def answers(path: Path) -> bool:
     """Whether a Conductor listens there; one that was killed leaves its socket behind."""
-    if not path.is_socket():  # noqa: ASYNC240 - a look at a local file, at the start of a command
+    if not path.is_socket():
         return False
     async with over_socket(path) as http:
         try:

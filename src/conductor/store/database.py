@@ -40,6 +40,7 @@ class Database:
     def __init__(self, url: str, *, writer: Executor | None = None, readers: Executor | None = None) -> None:
         self.url = sqlalchemy.make_url(url)
         self.failed: StoreError | None = None
+        self.full = False  # the last write found no room on the disk
         self._writer = writer or ThreadPoolExecutor(1, "store-writer")
         self._readers = readers or ThreadPoolExecutor(READERS, "store-reader")
         self._waiting: collections.deque[tuple[Work[Any], asyncio.Future[Any]]] = collections.deque()
@@ -137,9 +138,12 @@ class Database:
         """The answers of the group's works, committed; or the same error for all when the commit failed."""
         try:
             with _Translated():
-                return self._transaction(group)
+                answers = self._transaction(group)
+            self.full = False
+            return answers
         except Exception as error:  # carried to whoever waits, who knows what to do with it
-            if isinstance(error, StoreError) and not isinstance(error, StoreFull):
+            self.full = isinstance(error, StoreFull)
+            if isinstance(error, StoreError) and not self.full:
                 self.failed = error
             return [_Raised(error)] * len(group)
 
@@ -186,12 +190,16 @@ class _Translated:
         raise StoreError(f"The database failed: {type(error.orig).__name__}: {error.orig}") from error
 
 
+# The WAL's index cannot grow on a full disk either, and SQLite tells that as an I/O error of its own.
+_NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP})
+
+
 def _is_full(error: sqlalchemy.exc.DBAPIError) -> bool:
     """SQLite rolls back by itself when the disk is full, and then the savepoint's own rollback fails on top of it."""
     cause: BaseException | None = error
     while cause is not None:
         original = getattr(cause, "orig", None)
-        if getattr(original, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
+        if getattr(original, "sqlite_errorcode", 0) in _NO_ROOM:
             return True
         if getattr(original, "sqlstate", "") == "53100":  # PostgreSQL: disk_full
             return True

@@ -1,0 +1,124 @@
+"""An operator's tasks with the keyboard alone: nothing here touches the mouse."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from browser.browsing import browsing
+from browser.conftest import House
+from browser.processes import EMAIL, PASSWORD
+from playwright.sync_api import Browser, Page, expect
+
+FARTHEST = 80  # presses of Tab
+_FOCUSED = """() => {
+    const it = document.activeElement;
+    const label = it.labels?.[0]?.innerText ?? it.getAttribute("aria-label") ?? it.innerText ?? "";
+    return label.trim().replace(/\\s+/g, " ");
+}"""
+
+
+def test_one_signs_in_and_lands_where_one_was_going(browser: Browser, house: House) -> None:
+    with browsing(browser) as (page, watch):
+        page.goto(f"{house.url}/signals/search?q=type%3Afp")
+        _tab_to(page, "E-mail")
+        page.keyboard.type(EMAIL)
+        _tab_to(page, "Password")
+        page.keyboard.type(PASSWORD)
+        page.keyboard.press("Enter")
+        expect(page.get_by_label("Query")).to_have_value("type:fp")
+        watch.assert_clean(page)
+
+
+def test_one_skips_the_navigation(page: Page, house: House) -> None:
+    page.goto(f"{house.url}/account")
+    page.keyboard.press("Tab")
+    assert page.evaluate(_FOCUSED) == "Skip to content"
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("main")).to_be_focused()
+
+
+def test_one_adds_an_integration_mends_it_enables_it_and_polls_it(page: Page, house: House) -> None:
+    page.goto(house.url)
+    page.keyboard.press("g")
+    page.keyboard.press("i")
+    page.get_by_role("heading", name="Integrations").wait_for()
+    _press(page, "Add Integration")
+    _press(page, "Auth0")
+    page.get_by_role("heading", name="Add Auth0").wait_for()
+    values = {"Name": "keys", "Domain": house.vendor.domain, "Client ID": house.vendor.client_id}
+    for label, value in values.items():
+        _tab_to(page, label)
+        page.keyboard.insert_text(value)
+    _tab_to(page, "Client Secret")
+    page.keyboard.insert_text("wrong")
+    _press(page, "Advanced")
+    _tab_to(page, "CA bundle")
+    page.keyboard.insert_text(house.vendor.ca_text)
+    _tab_to(page, "Enabled", key=" ")
+    _press(page, "Save")
+    failed = page.get_by_role("listitem").filter(has_text="Auth0 did not accept the Client ID and Client Secret.")
+    expect(failed).to_be_focused()
+    _tab_to(page, "Client Secret")
+    page.keyboard.press("Control+A")
+    page.keyboard.insert_text(house.vendor.client_secret)
+    _press(page, "Save")
+    page.get_by_role("heading", name="keys").wait_for()
+    _tab_to(page, "Enabled: keys", key=" ")
+    expect(page.get_by_role("switch", name="Enabled: keys")).to_be_checked()
+    _press(page, "Poll now")
+    expect(page.get_by_role("main")).to_contain_text("Healthy")
+    house.conductor.cli.ok("integration", "remove", "keys", "--yes")
+
+
+def test_one_runs_a_query_and_opens_and_closes_an_event(page: Page, house: House) -> None:
+    page.goto(house.url)
+    page.keyboard.press("g")
+    page.keyboard.press("s")
+    page.get_by_label("Query").wait_for()
+    page.keyboard.press("/")
+    expect(page.get_by_label("Query")).to_be_focused()
+    page.keyboard.type("integration:prod type:fp")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile("q=integration%3Aprod"))
+    _tab_to(page, re.compile(r"^\d+ \w+ \d{4} \d\d:\d\d:\d\d\.\d{3}$"))
+    page.keyboard.press("Enter")
+    panel = page.get_by_role("complementary", name="Event")
+    expect(panel).to_contain_text("wrong password")
+    _press(page, "Close")
+    expect(panel).to_have_count(0)
+
+
+def test_one_sees_two_hundred_events_and_loads_older_ones(page: Page, house: House) -> None:
+    page.goto(f"{house.url}/signals/search?q=integration%3Aprod&last=30d")
+    expect(page.locator("#rows > tr")).to_have_count(201)
+    page.get_by_role("link", name="Load 200 older").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#rows > tr").nth(220)).to_be_visible()
+
+
+def test_menus_close_with_escape_and_give_the_focus_back(page: Page, house: House) -> None:
+    page.goto(house.url)
+    _press(page, "Signals")
+    expect(page.get_by_role("link", name="Search", exact=True)).to_be_visible()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("link", name="Search", exact=True)).to_be_hidden()
+    assert page.evaluate(_FOCUSED) == "Signals"
+
+
+def _press(page: Page, wanted: str) -> None:
+    _tab_to(page, wanted, key="Enter")
+
+
+def _tab_to(page: Page, wanted: str | re.Pattern[str], *, key: str = "") -> None:
+    """Tab until what is focused is called so, then press a key on it."""
+    seen: list[Any] = []
+    for _ in range(FARTHEST):
+        page.keyboard.press("Tab")
+        seen.append(page.evaluate(_FOCUSED))
+        if wanted.search(seen[-1]) if isinstance(wanted, re.Pattern) else wanted == seen[-1]:
+            if key:
+                page.keyboard.press(key)
+            return
+    raise AssertionError(f"{wanted} cannot be reached. Reached: {seen}")

@@ -1,0 +1,84 @@
+"""What an attacker writes into a log is shown, never run: as text, with what is hidden made visible."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+import pytest
+from browser.conftest import House
+from browser.processes import search_url, wait_for
+from playwright.sync_api import Page, expect
+
+RUNS = "<script>window.hacked=1</script><img src=x onerror=window.hacked=1><svg onload=window.hacked=1>"
+ATTACKS = {
+    "script": (RUNS, RUNS),
+    "attribute": ('"><a href="javascript:window.hacked=1" autofocus onfocus=window.hacked=1>x', '"><a href="javascript:'),
+    "template": ("{{ 7*7 }}${7*7}<template hx-get=/auth/logout hx-trigger=load>", "{{ 7*7 }}${7*7}<template"),
+    "bidi": ("ana\u202emoc.elpmaxe", "ana⟨U+202E⟩moc.elpmaxe"),
+    "zero width": ("an\u200ba\u2060\ufeff", "an⟨U+200B⟩a⟨U+2060⟩⟨U+FEFF⟩"),
+    "control": ("a\x1b[2Jb\x00c\rd", "a⟨U+001B⟩[2Jb⟨U+0000⟩c⟨U+000D⟩d"),
+    "long": ("W" * 20_000, "W" * 20_000),
+    "address elsewhere": ("https://evil.example/<img src=https://evil.example/x.png>", "https://evil.example/<img"),
+}
+
+
+@pytest.mark.parametrize(("content", "shown"), ATTACKS.values(), ids=ATTACKS.keys())
+def test_hostile_content_is_shown_and_runs_nothing(page: Page, house: House, content: str, shown: str) -> None:
+    marker = f"m{uuid.uuid4().hex}"
+    sent = {"type": "fp", "description": f"{content} {marker}", "user_name": content, "client_name": content}
+    sent |= {"ip": content, "user_agent": f"Mozilla {content}", "connection": content}
+    log_id = _plant(house, sent)
+    page.goto(search_url(house.conductor, q=f'log_id:"{log_id}"'))
+    rows = page.locator("#rows > tr")
+    expect(rows).to_have_count(1)
+    expect(rows.first).to_contain_text(shown)
+    _assert_harmless(page)
+    rows.locator("a").first.click()
+    panel = page.get_by_role("complementary", name="Event")
+    expect(panel).to_contain_text(shown)
+    _assert_harmless(page)
+    panel.get_by_role("link", name="Link", exact=True).click()
+    page.get_by_role("heading", level=1).wait_for()
+    expect(page.get_by_role("article")).to_contain_text(shown)
+    expect(page.get_by_role("article")).to_contain_text(marker)
+    _assert_harmless(page)
+    page.set_viewport_size({"width": 320, "height": 640})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+
+
+def test_the_raw_event_is_shown_exactly_as_the_vendor_serves_it(page: Page, house: House) -> None:
+    odd = {"type": "s", "z": 1, "a": [1.50, 1e3, 12345678901234567890], "text": "é \" \\ 😀 & < >", "nested": {"b": None}}
+    log_id = _plant(house, odd)
+    page.goto(search_url(house.conductor, q=f'log_id:"{log_id}"'))
+    page.locator("#rows a").first.click()
+    shown = page.locator("#raw").text_content() or ""
+    assert shown.encode() == house.vendor.event(log_id)
+    assert json.loads(shown)["nested"] == {"b": None}
+
+
+def test_a_hostile_query_is_only_a_query(page: Page, house: House) -> None:
+    for query in (RUNS, f'"{RUNS}', "\u202etype:fp", "type:" + "(" * 60):
+        page.goto(search_url(house.conductor, q=query))
+        expect(page.get_by_label("Query")).to_have_value(query)
+        _assert_harmless(page)
+
+
+def test_a_foreign_name_in_the_address_is_only_a_name(page: Page, house: House) -> None:
+    page.goto(f"{house.url}/admin/settings/integrations/%3Cscript%3Ewindow.hacked=1%3C%2Fscript%3E")
+    expect(page.get_by_role("main")).to_contain_text("<script>window.hacked=1</script>")
+    _assert_harmless(page)
+
+
+def _plant(house: House, event: dict[str, Any]) -> str:
+    log_id: str = house.vendor.control("POST", "events", {"event": event})["log_id"]
+    house.conductor.cli.ok("integration", "poll", "prod")
+    wait_for(lambda: house.conductor.cli.ok("search", f'log_id:"{log_id}"', "--count").strip() == "1", "planted event")
+    return log_id
+
+
+def _assert_harmless(page: Page) -> None:
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("main :is(script, img, iframe, object, form[action^='http'], a[href^='javascript'])").count() == 0
+    assert page.locator("main a[href*='evil.example']").count() == 0
