@@ -138,11 +138,11 @@ def wait_for(look: Callable[[], T], what: str, patience: float = PATIENCE) -> T:
 
 
 @contextlib.contextmanager
-def simulating(folder: Path, *options: str) -> Iterator[Vendor]:
+def simulating(folder: Path, *options: str, command: Sequence[str] = CONDUCTOR) -> Iterator[Vendor]:
     """`conductor simulate auth0`, stopped at the end. No new events come unless `--rate` is given."""
     ready = folder / "simulator.json"
     words = ["simulate", "auth0", "--ready-file", str(ready), "--ca-dir", str(folder), "--rate", "0", *options]
-    with _process([*CONDUCTOR, *words], folder / "simulator.log", dict(os.environ)):
+    with _process([*command, *words], folder / "simulator.log", dict(os.environ)):
         told = wait_for(lambda: json.loads(ready.read_text()) if ready.exists() else None, "simulator")
         tenant = told["tenants"][0]
         yield Vendor(tenant["domain"], tenant["client_id"], tenant["client_secret"], Path(told["ca"]))

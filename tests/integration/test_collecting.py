@@ -14,7 +14,7 @@ from conductor.analytics import artifacts
 from conductor.core import clock
 from conductor.core.errors import Conflict, Invalid
 from conductor.core.health import State
-from conductor.operations import integrations, search
+from conductor.operations import integrations, retention, search
 from conductor.operations.integrations import CheckFailed
 from conductor.simulator.faults import Fault
 from conductor.simulator.tenant import TenantSpec
@@ -408,6 +408,23 @@ def test_an_indexer_that_crashed_leaves_nothing_twice_and_nothing_out(tmp_path: 
             )
             await it.index()
             assert sorted(await it.ids()) == it.world.log_ids()
+
+    run(work)
+
+
+def test_what_is_older_than_the_retention_goes_and_the_rest_stays(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with collecting(tmp_path, TenantSpec(history=300, days=6), retention_days=2) as it:
+            await it.add()
+            await it.poll()
+            oldest_day = f"{clock.now() - timedelta(days=2):%Y%m%d}"
+            gone = await retention.expire(it.system)
+            kept = await it.ids()
+            wanted = [event.log_id for event in it.world.first.events if f"{clock.from_micros(event.date):%Y%m%d}" >= oldest_day]
+            assert gone["days"] >= 4
+            assert sorted(kept) == sorted(wanted)
+            await it.poll()
+            assert sorted(await it.ids()) == sorted(kept)  # their keys are still known: nothing comes back
 
     run(work)
 

@@ -249,6 +249,22 @@ def test_positions_that_are_only_looked_at_commit_nothing(store_engine: Engine) 
         journal.commit(connection, seen, page(poll_id, b"b", checkpoint=at(2)), NOW)
 
 
+def test_no_take_over_comes_between_the_fence_and_the_commit(migrated_postgresql_url: str) -> None:
+    """SQLite has one writer; on PostgreSQL the fence's row is locked until the commit."""
+    database = Database(migrated_postgresql_url)
+    other = sqlalchemy.create_engine(database.url, poolclass=sqlalchemy.NullPool)
+    with database.engine.begin() as connection:
+        position, poll_id = own(connection)
+    with database.engine.begin() as connection:
+        journal.commit(connection, position, page(poll_id, checkpoint=at(1)), NOW)
+        with pytest.raises(sqlalchemy.exc.OperationalError, match="lock timeout"), other.begin() as beside:
+            beside.exec_driver_sql("SET LOCAL lock_timeout = '20ms'")
+            journal.take_over(beside, position.integration_id)
+    with other.begin() as beside:
+        assert journal.take_over(beside, position.integration_id).checkpoint == at(1)
+    asyncio.run(database.close())
+
+
 @pytest.mark.parametrize("moves", [0, 1])
 def test_a_checkpoint_that_moved_meanwhile_fences_and_leaves_nothing_behind(store_engine: Engine, moves: int) -> None:
     with store_engine.begin() as connection:

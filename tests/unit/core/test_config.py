@@ -119,6 +119,12 @@ def test_a_secret_stands_in_no_message_and_in_no_traceback(values: dict[str, Any
     assert SECRET not in "".join(traceback.format_exception(error))
 
 
+def test_pydantics_own_words_repeat_no_input_either() -> None:
+    with pytest.raises(pydantic.ValidationError) as caught:
+        Vendor.model_validate({**GOOD, "plan": SECRET, "proxy": [SECRET]})
+    assert SECRET not in str(caught.value)
+
+
 @given(st.text(min_size=12).filter(lambda text: text.strip() == text and len(text) > 50))
 def test_no_input_at_all_is_repeated(text: str) -> None:
     error = refusal(api_key=text, plan=text, polling_interval=text)

@@ -1,0 +1,288 @@
+"""The command line as a stranger uses it: in processes of its own, against a simulated vendor over TLS.
+
+Data goes to standard output and nothing else; what went wrong ends with its sentence on standard error and an exit code.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser import processes
+from browser.processes import Cli, Conductor, Vendor, free_port, wait_for
+
+HISTORY = 150
+FIELDS = "id time collected_at integration connector log_id type event category outcome severity user_name user_id ip"
+MORE_FIELDS = "client_id client_name connection description raw"
+ESCAPE = "\x1b"
+
+
+@pytest.fixture(scope="module")
+def vendor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Vendor]:
+    """Bound to an address that is in its certificate and no tenant's name: there it has no tenant."""
+    folder = tmp_path_factory.mktemp("vendor")
+    with processes.simulating(folder, "--history", str(HISTORY), "--shape", "odd", "--bind", "127.0.0.7") as started:
+        yield started
+
+
+@pytest.fixture
+def mended(vendor: Vendor) -> Iterator[Vendor]:
+    """The vendor, with its scopes restored and its faults ended afterwards."""
+    yield vendor
+    vendor.control("DELETE", "faults")
+    vendor.control("PATCH", "tenants/acme", {"scope": "read:logs", "client_secret": vendor.client_secret})
+
+
+@pytest.fixture(scope="module")
+def conductor(tmp_path_factory: pytest.TempPathFactory, vendor: Vendor) -> Iterator[Conductor]:
+    """A Conductor that runs and has collected the tenant's log as `prod`."""
+    with processes.serving(tmp_path_factory.mktemp("conductor")) as started:
+        started.cli.add(vendor)
+        wait_for(lambda: int(started.cli.ok("search", "integration:prod", "--count")) >= HISTORY, "events")
+        yield started
+
+
+def test_everything_works_while_it_runs(conductor: Conductor, vendor: Vendor) -> None:
+    _everything_works(conductor.cli, vendor, "running")
+
+
+def test_everything_works_while_it_does_not_run(tmp_path: Path, vendor: Vendor) -> None:
+    cli = Cli(tmp_path / "data")
+    _everything_works(cli, vendor, "alone")
+    assert int(cli.ok("search", "--count")) >= HISTORY  # the events stay when their integration is removed
+
+
+def test_each_event_is_a_line_with_its_fields_and_the_vendors_own_object(conductor: Conductor, vendor: Vendor) -> None:
+    lines = conductor.cli.ok("search", "integration:prod", "--limit", "100000", "--jsonl").splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert sorted(row["log_id"] for row in rows) == sorted(vendor.control("GET", "log-ids")["log_ids"])
+    assert all(set(FIELDS.split() + MORE_FIELDS.split()) <= row.keys() for row in rows)
+    assert {(row["integration"], row["connector"]) for row in rows} == {("prod", "auth0")}
+    assert len({row["id"] for row in rows}) == len(rows)
+    for line, row in list(zip(lines, rows, strict=True))[:3]:
+        assert processes.raw_of(line) == vendor.event(row["log_id"])
+
+
+def test_search_counts_limits_and_documents_agree(conductor: Conductor) -> None:
+    ask = conductor.cli.ok
+    count = int(ask("search", "integration:prod type:s", "--count"))
+    document = json.loads(ask("search", "integration:prod type:s", "--json"))
+    assert document["schema"] == "conductor.search/1"
+    assert len(document["rows"]) == count
+    assert document["complete"] is True
+    assert len(ask("search", "integration:prod", "--limit", "7").splitlines()) == 7
+    assert ask("search", "type:nothing-is-called-so", "--jsonl") == ""
+    assert int(ask("search", "*", "--last", "1h", "--count")) <= int(ask("search", "*", "--count"))
+
+
+def test_standard_output_holds_data_only(conductor: Conductor) -> None:
+    for words in (["search", "--limit", "3"], ["status"], ["integration", "list"], ["integration", "show", "prod"]):
+        done = conductor.cli.run(*words, FORCE_COLOR="1")
+        assert done.returncode == 0
+        assert ESCAPE not in done.stdout + done.stderr
+        assert "[INFO]" not in done.stdout
+    for words in (["search", "--limit", "3", "--json"], ["status", "--json"], ["integration", "polls", "prod", "--json"]):
+        assert isinstance(json.loads(conductor.cli.ok(*words)), dict)
+
+
+def test_hostile_content_cannot_move_the_cursor(conductor: Conductor, vendor: Vendor) -> None:
+    event = {"type": "fp", "user_name": "ana\x1b[2J\u202e\r\nroot", "ip": "192.0.2.1"}
+    log_id = vendor.control("POST", "events", {"event": event})["log_id"]
+    conductor.cli.ok("integration", "poll", "prod")
+    query = f'log_id:"{log_id}"'
+    wait_for(lambda: conductor.cli.ok("search", query, "--count").strip() == "1", "event")
+    table = conductor.cli.ok("search", query)
+    assert "ana⟨U+001B⟩[2J⟨U+202E⟩⟨U+000D⟩⟨U+000A⟩root" in table
+    assert len(table.splitlines()) == 1
+
+
+def test_status_tells_failure_by_its_exit_code(conductor: Conductor, mended: Vendor) -> None:
+    cli = conductor.cli
+    assert cli.run("status", "--check").returncode == 0
+    mended.control("POST", "faults", {"kind": "rate_limited", "endpoint": "any", "retry_after": "30"})
+    assert cli.run("integration", "poll", "prod").returncode == 8
+    attention = cli.run("status", "--check")
+    assert attention.returncode == 10
+    assert "▲" in attention.stdout
+    mended.control("DELETE", "faults")
+    mended.control("POST", "faults", {"kind": "insufficient_scope"})
+    assert cli.run("integration", "poll", "prod").returncode == 6
+    failed = cli.run("status", "--check")
+    assert failed.returncode == 11
+    assert "■" in failed.stdout
+    assert "Fix: " in failed.stdout
+    mended.control("DELETE", "faults")
+    cli.ok("integration", "poll", "prod")
+    assert cli.run("status", "--check").returncode == 0
+
+
+def test_the_first_administrator_can_be_made_without_a_browser(tmp_path: Path) -> None:
+    cli = Cli(tmp_path / "data")
+    link = cli.ok("setup-link")
+    assert re.fullmatch(r"http://127\.0\.0\.1:8080/setup\?token=\S+\n", link)
+    added = cli.ok("user", "add", "ana@example.com", "--admin", "--password-file", "-", text=processes.PASSWORD)
+    assert added == "Added ana@example.com as admin.\n"
+    again = cli.run("setup-link")
+    assert again.returncode == 4
+    assert "There is already an administrator." in again.stderr
+    weak = cli.run("user", "add", "bob@example.com", "--password-file", "-", text="short")
+    assert weak.returncode == 2
+    assert "12 characters" in weak.stderr
+
+
+_ADD_MISTAKES = {
+    "a domain that is none": ({"--domain": "not a domain"}, 2, "This is not an Auth0 domain."),
+    "the dashboard": ({"--domain": "https://manage.auth0.com/"}, 2, "That is the Auth0 dashboard, not your tenant."),
+    "a tenant that is not there": ({"--domain": "127.0.0.7:PORT"}, 3, "Auth0 has no tenant at 127.0.0.7"),
+    "a name that is taken": ({"--name": "prod"}, 4, "There is already an integration called prod."),
+    "a wrong secret": ({"secret": "wrong"}, 6, "Auth0 did not accept the Client ID and Client Secret."),
+    "nobody there": ({"--domain": "127.0.0.1:FREE"}, 7, "127.0.0.1:FREE cannot be reached on port FREE."),
+    "a certificate nobody vouches for": ({"--ca-bundle": None}, 7, "is not trusted."),
+    "an interval that is none": ({"--polling-interval": "never"}, 2, "polling_interval"),
+    "no name": ({"--name": None}, 2, "Missing option '--name'"),
+}
+
+
+@pytest.mark.parametrize(("changes", "code", "sentence"), _ADD_MISTAKES.values(), ids=_ADD_MISTAKES.keys())
+def test_a_mistake_in_adding_is_told_and_saves_nothing(
+    conductor: Conductor, vendor: Vendor, changes: dict[str, str | None], code: int, sentence: str
+) -> None:
+    free = str(free_port())
+    real = {key: value and value.replace("PORT", vendor.port).replace("FREE", free) for key, value in changes.items()}
+    _assert_refused(conductor.cli, vendor, real, code, sentence.replace("FREE", free))
+
+
+def test_a_missing_permission_is_told_and_saves_nothing(conductor: Conductor, mended: Vendor) -> None:
+    mended.control("PATCH", "tenants/acme", {"scope": "read:users"})
+    _assert_refused(conductor.cli, mended, {}, 6, "The application may not read logs.")
+
+
+def test_a_rate_limit_is_told_and_saves_nothing(conductor: Conductor, mended: Vendor) -> None:
+    mended.control("POST", "faults", {"kind": "rate_limited", "endpoint": "search", "retry_after": "30"})
+    _assert_refused(conductor.cli, mended, {}, 8, "Auth0 asked us to slow down.")
+
+
+def test_a_private_address_is_not_polled_unless_it_is_allowed(tmp_path: Path, vendor: Vendor) -> None:
+    with processes.serving(tmp_path, private="") as closed:
+        _assert_refused(closed.cli, vendor, {}, 5, "points to a private address (127.0.0.1).")
+
+
+_QUERIES = {
+    "type:": "Add a value after `type:`, for example `type:fp`.",
+    "(type:fp OR type:fu": "The bracket opened here is never closed. Add `)` at the end.",
+    '"abc': 'The quote opened here is never closed. Add `"` at the end.',
+    "ip:10.0.0.0/33": "`10.0.0.0/33` is not a valid network: the number after `/` must be 0–32.",
+    "ip:nope": "`nope` is not an IP address or network.",
+}
+
+
+@pytest.mark.parametrize(("query", "sentence"), _QUERIES.items())
+def test_a_query_that_does_not_parse_is_told(conductor: Conductor, query: str, sentence: str) -> None:
+    done = conductor.cli.run("search", query)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+_USAGE = {
+    "an unknown command": (["intgration"], 2, "No command `intgration`. Did you mean `integration`?"),
+    "an unknown option": (["status", "--colour"], 2, "No such option"),
+    "nothing to edit": (["integration", "edit", "prod"], 2, "Say what to change"),
+    "a range that is none": (["search", "--last", "soon"], 2, "soon"),
+    "an integration that is not there": (["integration", "show", "nobody"], 3, "nobody"),
+    "a gap that is not there": (["integration", "gaps", "prod", "--close", "9", "--note", "x"], 3, "gap"),
+}
+
+
+@pytest.mark.parametrize(("words", "code", "sentence"), _USAGE.values(), ids=_USAGE.keys())
+def test_wrong_usage_is_told(conductor: Conductor, words: list[str], code: int, sentence: str) -> None:
+    done = conductor.cli.run(*words)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_second_process_on_the_same_data_is_refused(conductor: Conductor) -> None:
+    done = conductor.cli.run("serve", "--bind", f"127.0.0.1:{free_port()}")
+    assert done.returncode == 5
+    assert f"Another Conductor uses {conductor.cli.data}" in done.stderr
+    assert conductor.cli.run("status", "--check").returncode == 0
+
+
+def test_a_key_of_other_data_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+    mine, other = Cli(tmp_path / "mine"), Cli(tmp_path / "other")
+    mine.ok("status")
+    other.ok("status")
+    key, kept = mine.data / "conductor.key", tmp_path / "kept.key"
+    shutil.copy(key, kept)
+    shutil.copy(other.data / "conductor.key", key)
+    done = mine.run("status")
+    assert done.returncode == 5
+    assert f"The key file {key} does not belong to this data." in done.stderr
+    assert mine.run("serve", "--bind", f"127.0.0.1:{free_port()}").returncode == 5
+    shutil.copy(kept, key)
+    mine.ok("status")
+
+
+def test_help_comes_at_once_since_it_loads_no_database() -> None:
+    asked = "import sys; sys.argv = ['conductor', '--help']; from conductor.cli import main; main(standalone_mode=False)"
+    told = "; print(sorted({'sqlalchemy', 'chdb', 'fastapi', 'httpx2'} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", asked + told], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("Usage: ")
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def _everything_works(cli: Cli, vendor: Vendor, name: str) -> None:
+    ask = cli.ok
+    assert re.fullmatch(r"conductor \d+\.\d+\.\d+\S*\n", ask("version"))
+    assert cli.add(vendor, name).startswith(f"Added {name}, polling every 5 min.")
+    assert re.search(rf"^{name} +auth0 +on ", ask("integration", "list"), re.MULTILINE)
+    shown = json.loads(ask("integration", "show", name, "--json"))
+    assert shown["config"]["domain"] == vendor.domain
+    assert vendor.client_secret not in ask("integration", "show", name) + json.dumps(shown)
+    tested = cli.run("integration", "test", name)
+    assert tested.returncode == 0
+    steps = [step["state"] for step in json.loads(ask("integration", "test", name, "--json"))["steps"]]
+    assert len(steps) == 9
+    assert set(steps) <= {"ok", "warning"}
+    assert ask("integration", "edit", name, "--polling-interval", "15") == f"Saved {name}.\n"
+    assert json.loads(ask("integration", "show", name, "--json"))["config"]["polling_interval"] == 15
+    assert ask("integration", "disable", name) == f"{name} is off. Its position is kept.\n"
+    assert ask("integration", "enable", name) == f"{name} is on.\n"
+    assert "events fetched" in ask("integration", "poll", name)
+    polls = json.loads(ask("integration", "polls", name, "--json"))["polls"]
+    assert {poll["result"] for poll in polls} <= {"ok", "running", "interrupted"}
+    assert sum(poll["new"] for poll in polls) >= HISTORY
+    assert ask("integration", "gaps", name) == "No gaps.\n"
+    wait_for(lambda: int(ask("search", f"integration:{name}", "--count")) >= HISTORY, "events")
+    status = json.loads(ask("status", "--json"))
+    assert status["schema"] == "conductor.status/1"
+    assert [item["health"]["color"] for item in status["sources"] if item["name"] == name] == ["green"]
+    assert cli.run("status", "--check").returncode == 0
+    unsure = cli.run("integration", "remove", name, text="n\n")
+    assert unsure.returncode == 1
+    assert name in ask("integration", "list")
+    assert ask("integration", "remove", name, "--yes") == f"Removed {name}. Its stored events stay.\n"
+    assert name not in ask("integration", "list")
+
+
+def _assert_refused(cli: Cli, vendor: Vendor, changes: dict[str, Any], code: int, sentence: str) -> None:
+    before = json.loads(cli.ok("integration", "list", "--json"))["integrations"]
+    given: dict[str, str | None] = {"--name": "second", "--domain": vendor.domain, "--client-id": vendor.client_id}
+    given |= {"--ca-bundle": str(vendor.ca), "--client-secret-file": "-"} | changes
+    secret = given.pop("secret", vendor.client_secret)
+    words = [word for name, value in given.items() if value is not None for word in (name, value)]
+    done = cli.run("integration", "add", "auth0", *words, text=secret or "")
+    assert (done.returncode, done.stdout) == (code, ""), done.stderr
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert vendor.client_secret not in done.stderr
+    after = json.loads(cli.ok("integration", "list", "--json"))["integrations"]
+    assert [item["name"] for item in after] == [item["name"] for item in before]
