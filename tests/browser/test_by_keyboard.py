@@ -14,7 +14,7 @@ FARTHEST = 80  # presses of Tab
 _FOCUSED = """() => {
     const it = document.activeElement;
     const label = it.labels?.[0]?.innerText ?? it.getAttribute("aria-label") ?? it.innerText ?? "";
-    return label.trim().replace(/\\s+/g, " ");
+    return label.trim().replace(/\\s+/g, " ").replace(/ optional$/, "");
 }"""
 
 

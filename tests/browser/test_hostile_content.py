@@ -14,7 +14,10 @@ from playwright.sync_api import Page, expect
 RUNS = "<script>window.hacked=1</script><img src=x onerror=window.hacked=1><svg onload=window.hacked=1>"
 ATTACKS = {
     "script": (RUNS, RUNS),
-    "attribute": ('"><a href="javascript:window.hacked=1" autofocus onfocus=window.hacked=1>x', '"><a href="javascript:'),
+    "attribute": (
+        '"><a href="javascript:window.hacked=1" autofocus onfocus=window.hacked=1>x',
+        '"><a href="javascript:',
+    ),
     "template": ("{{ 7*7 }}${7*7}<template hx-get=/auth/logout hx-trigger=load>", "{{ 7*7 }}${7*7}<template"),
     "bidi": ("ana\u202emoc.elpmaxe", "ana⟨U+202E⟩moc.elpmaxe"),
     "zero width": ("an\u200ba\u2060\ufeff", "an⟨U+200B⟩a⟨U+2060⟩⟨U+FEFF⟩"),
@@ -49,7 +52,13 @@ def test_hostile_content_is_shown_and_runs_nothing(page: Page, house: House, con
 
 
 def test_the_raw_event_is_shown_exactly_as_the_vendor_serves_it(page: Page, house: House) -> None:
-    odd = {"type": "s", "z": 1, "a": [1.50, 1e3, 12345678901234567890], "text": "é \" \\ 😀 & < >", "nested": {"b": None}}
+    odd = {
+        "type": "s",
+        "z": 1,
+        "a": [1.50, 1e3, 12345678901234567890],
+        "text": 'é " \\ 😀 & < >',
+        "nested": {"b": None},
+    }
     log_id = _plant(house, odd)
     page.goto(search_url(house.conductor, q=f'log_id:"{log_id}"'))
     page.locator("#rows a").first.click()
@@ -66,8 +75,10 @@ def test_a_hostile_query_is_only_a_query(page: Page, house: House) -> None:
 
 
 def test_a_foreign_name_in_the_address_is_only_a_name(page: Page, house: House) -> None:
-    page.goto(f"{house.url}/admin/settings/integrations/%3Cscript%3Ewindow.hacked=1%3C%2Fscript%3E")
-    expect(page.get_by_role("main")).to_contain_text("<script>window.hacked=1</script>")
+    answer = page.goto(f"{house.url}/admin/settings/integrations/%3Cimg src=x onerror=window.hacked=1%3E")
+    assert answer is not None
+    assert answer.status == 404
+    expect(page.get_by_role("main")).to_contain_text("There is nothing here.")
     _assert_harmless(page)
 
 
@@ -80,5 +91,9 @@ def _plant(house: House, event: dict[str, Any]) -> str:
 
 def _assert_harmless(page: Page) -> None:
     assert page.evaluate("window.hacked") is None
-    assert page.locator("main :is(script, img, iframe, object, form[action^='http'], a[href^='javascript'])").count() == 0
-    assert page.locator("main a[href*='evil.example']").count() == 0
+    assert (
+        page.locator(
+            "main :is(script, img, iframe, object, form[action^='http'], a[href^='javascript'], a[href^='http'])"
+        ).count()
+        == 0
+    )

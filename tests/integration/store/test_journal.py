@@ -257,9 +257,11 @@ def test_no_take_over_comes_between_the_fence_and_the_commit(migrated_postgresql
         position, poll_id = own(connection)
     with database.engine.begin() as connection:
         journal.commit(connection, position, page(poll_id, checkpoint=at(1)), NOW)
-        with pytest.raises(sqlalchemy.exc.OperationalError, match="lock timeout"), other.begin() as beside:
+        with other.begin() as beside, beside.begin_nested() as savepoint:
             beside.exec_driver_sql("SET LOCAL lock_timeout = '20ms'")
-            journal.take_over(beside, position.integration_id)
+            with pytest.raises(sqlalchemy.exc.OperationalError, match="lock timeout"):
+                journal.take_over(beside, position.integration_id)
+            savepoint.rollback()
     with other.begin() as beside:
         assert journal.take_over(beside, position.integration_id).checkpoint == at(1)
     asyncio.run(database.close())
