@@ -11,6 +11,8 @@ from typing import Any
 from conductor.core.errors import SettingsError
 from conductor.outbound import guard
 
+LONGEST_RETENTION = 36_500  # days
+
 
 def _setting(name: str, help: str, default: Any) -> Any:
     return field(default=default, metadata={"name": f"CONDUCTOR_{name}", "help": help})
@@ -64,7 +66,7 @@ def load(flags: Mapping[str, Any] | None = None) -> Settings:
         name = item.metadata["name"]
         value = (flags or {}).get(item.name)
         if value is None:
-            value = os.environ.get(name)
+            value = os.environ.get(name) or None  # an empty variable is one that is not set
         if value is not None:
             given[item.name] = _read(name, value, item.default)
     settings = Settings(**given)
@@ -82,8 +84,8 @@ def _read(name: str, value: Any, default: Any) -> Any:
 
 
 def _check(settings: Settings) -> None:
-    if settings.retention_days < 1:
-        raise SettingsError("CONDUCTOR_RETENTION_DAYS must be at least 1.")
+    if not 1 <= settings.retention_days <= LONGEST_RETENTION:
+        raise SettingsError(f"CONDUCTOR_RETENTION_DAYS must be from 1 to {LONGEST_RETENTION}.")
     if settings.log_format not in ("line", "json"):
         raise SettingsError("CONDUCTOR_LOG_FORMAT must be line or json.")
     if bool(settings.tls_cert) != bool(settings.tls_key):

@@ -420,7 +420,11 @@ def test_what_is_older_than_the_retention_goes_and_the_rest_stays(tmp_path: Path
             oldest_day = f"{clock.now() - timedelta(days=2):%Y%m%d}"
             gone = await retention.expire(it.system)
             kept = await it.ids()
-            wanted = [event.log_id for event in it.world.first.events if f"{clock.from_micros(event.date):%Y%m%d}" >= oldest_day]
+            wanted = [
+                event.log_id
+                for event in it.world.first.events
+                if f"{clock.from_micros(event.date):%Y%m%d}" >= oldest_day
+            ]
             assert gone["days"] >= 4
             assert sorted(kept) == sorted(wanted)
             await it.poll()

@@ -5,14 +5,17 @@ from __future__ import annotations
 import zlib
 from collections.abc import AsyncIterator, Mapping
 
-from conductor.core.errors import UnexpectedResponse
+from conductor.core.errors import Unavailable, UnexpectedResponse
 
 MAX_BODY = 8 * 1024 * 1024  # bytes, decompressed
 _GZIP = 16 + zlib.MAX_WBITS
 
 
 async def read(chunks: AsyncIterator[bytes], headers: Mapping[str, str], *, limit: int = MAX_BODY) -> bytes:
-    """The decoded body. Raises UnexpectedResponse when it is too large, damaged or encoded as we did not ask."""
+    """The decoded body.
+
+    Raises UnexpectedResponse when it is too large, damaged or encoded as we did not ask, Unavailable when cut short.
+    """
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding in ("", "identity"):
         return await _plain(chunks, limit)
@@ -42,7 +45,7 @@ async def _gunzip(chunks: AsyncIterator[bytes], limit: int) -> bytes:
     except zlib.error as error:
         raise UnexpectedResponse("The answer's compression is damaged.", code="source.encoding") from error
     if not stream.eof:
-        raise UnexpectedResponse("The answer ended in the middle.", code="source.truncated")
+        raise Unavailable("The answer ended in the middle.", code="source.truncated")
     return bytes(body)
 
 

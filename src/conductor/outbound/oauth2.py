@@ -148,12 +148,16 @@ def _json_object(answer: Answer) -> dict[str, Any]:
         content = msgspec.json.decode(answer.body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         content = None
-    if isinstance(content, dict):
+    if isinstance(content, dict) and (answer.status != 200 or _is_json(answer)):
         return content
     if answer.status == 404:
         raise TokenRefused(404, "", "")
     title = "web page" if b"<html" in answer.body[:2000].lower() else "something else"
     raise UnexpectedResponse(f"The token endpoint answered with a {title}.", code="net.captive", title=title)
+
+
+def _is_json(answer: Answer) -> bool:
+    return answer.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
 
 
 def _life(seconds: Any) -> float:

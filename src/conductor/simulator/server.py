@@ -140,7 +140,7 @@ async def _served(application: Application, files: tls.Files, sockets: list[sock
     server = _Uvicorn(config)
     task = asyncio.create_task(server.serve(sockets), name="simulator")
     try:
-        while not server.started and not task.done():  # noqa: ASYNC110  # uvicorn sets no event
+        while not server.started and not task.done():  # uvicorn sets no event
             await asyncio.sleep(0.005)
         yield
     finally:

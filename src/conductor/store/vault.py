@@ -116,17 +116,28 @@ def expected_key(connection: Connection) -> str | None:
 
 def open_key_file(path: Path) -> bytes:
     """The master key, made on the first start with mode 0600. Raises SettingsError for a file that is not a key."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return _read_key(path)
-    except OSError as error:
-        raise SettingsError(f"The key file {path} cannot be made: {error.strerror}.") from error
+    if not path.exists():
+        try:
+            _make_key(path)
+        except OSError as error:
+            raise SettingsError(f"The key file {path} cannot be made: {error.strerror}.") from error
+    return _read_key(path)
+
+
+def _make_key(path: Path) -> None:
+    """Written aside and put in place whole: a kill in between leaves no half of a key."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(os.urandom(KEY_BYTES).hex() + "\n")
         file.flush()
         os.fsync(file.fileno())
-    return _read_key(path)
+    try:
+        os.link(draft, path)  # never over a key that is there
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
 
 
 def _read_key(path: Path) -> bytes:

@@ -210,7 +210,8 @@ def test_an_encoding_that_was_not_asked_for_is_refused_unread(get: Get, encoding
 )
 def test_damaged_compression_is_told(get: Get, content: bytes, code: str) -> None:
     error, _ = get(reply(content, "Content-Encoding: gzip"))
-    assert isinstance(error, UnexpectedResponse)
+    # What is cut short may be whole the next time; the rest a developer must look at.
+    assert isinstance(error, Unavailable if code == "source.truncated" else UnexpectedResponse)
     assert error.code == code
 
 

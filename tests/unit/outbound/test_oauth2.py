@@ -26,7 +26,9 @@ LOCAL = Policy(guard.parse_networks(["127.0.0.0/8"]))
 
 def reply(content: object, status: str = "200 OK", *headers: str) -> bytes:
     body = content if isinstance(content, bytes) else msgspec.json.encode(content)
-    head = "\r\n".join([f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers])
+    head = "\r\n".join(
+        [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Content-Type: application/json", *headers]
+    )
     return head.encode() + b"\r\n\r\n" + body
 
 
