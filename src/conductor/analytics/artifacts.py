@@ -126,7 +126,7 @@ CREATE TABLE IF NOT EXISTS {TABLE} (
   collected_at DateTime64(6, 'UTC'),
   `row` UInt16,
   id FixedString({signal.KEY_BYTES}),
-  raw String CODEC(ZSTD(3)),
+  raw String CODEC(ZSTD(1)),
   {columns},
   ip_value IPv6 MATERIALIZED toIPv6OrDefault(ip),
   INDEX raw_text lower(raw) TYPE text(tokenizer = 'splitByNonAlpha') GRANULARITY 1,

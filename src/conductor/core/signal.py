@@ -9,6 +9,7 @@ from hashlib import blake2b
 
 KEY_BYTES = 16
 DIGEST_BYTES = 8
+_NUMBER_DIGITS = 18  # as many as always fit into 8 bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +42,17 @@ class SignalBatch:
 
 
 def key(integration_id: int, signal_id: str) -> bytes:
-    """The 16-byte key under which a signal is stored once: unique for an integration and the vendor's id."""
-    return blake2b(
-        b"%d|%s" % (integration_id, signal_id.encode("utf-8", "surrogatepass")), digest_size=KEY_BYTES
-    ).digest()
+    """The 16-byte key under which a signal is stored once: a hash of the integration and the vendor's id.
+
+    Ids that begin with a number (of time, usually) keep it as the key's first half: then keys sort as they come, and a
+    page's keys fall on one page of the database instead of on a hundred.
+    """
+    plain = b"%d|%s" % (integration_id, signal_id.encode("utf-8", "surrogatepass"))
+    hashed = blake2b(plain, digest_size=KEY_BYTES).digest()
+    head = signal_id[:_NUMBER_DIGITS]
+    if len(head) == _NUMBER_DIGITS and head.isascii() and head.isdigit():
+        return int(head).to_bytes(KEY_BYTES // 2, "big") + hashed[: KEY_BYTES // 2]
+    return hashed
 
 
 def digest(raw: bytes) -> bytes:

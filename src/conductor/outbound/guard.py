@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import httpcore2
 
 from conductor.core.errors import Misconfigured, Unavailable
+from conductor.outbound import sockets
 
 HTTPS = 443
 RESOLVE_TIMEOUT = 5.0  # seconds
@@ -95,7 +96,6 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
     def __init__(self, policy: Policy, *, trusted: frozenset[tuple[str, int]] = frozenset()) -> None:
         self._policy = policy
         self._trusted = trusted
-        self._sockets = httpcore2.AnyIOBackend()
 
     async def connect_tcp(
         self,
@@ -112,9 +112,7 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
         failure: Exception | None = None
         for address in addresses:
             try:
-                return await self._sockets.connect_tcp(
-                    str(address), port, CONNECT_TIMEOUT, local_address, socket_options
-                )
+                return await sockets.connect(str(address), port, CONNECT_TIMEOUT, local_address, socket_options)
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 failure = error
         raise failure or httpcore2.ConnectError(f"{host} has no address")
