@@ -18,7 +18,7 @@ from conductor.operations import integrations, retention, search
 from conductor.operations.integrations import CheckFailed
 from conductor.simulator.faults import Fault
 from conductor.simulator.tenant import TenantSpec
-from conductor.store import cursors, gaps, journal
+from conductor.store import cursors, gaps, journal, schema
 
 
 def test_it_collects_a_history_exactly_once_and_finds_it(tmp_path: Path) -> None:
@@ -247,6 +247,37 @@ def test_a_quiet_tenant_polled_in_time_has_no_gap(tmp_path: Path) -> None:
     run(work)
 
 
+def test_a_start_that_is_refused_begins_with_the_oldest_record(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with collecting(tmp_path, TenantSpec(history=250, days=1)) as it:
+            await it.add()
+            it.world.faults.add(Fault("expired_checkpoint", count=1))
+            assert (await it.poll()).result == "ok"
+            assert sorted(await it.ids()) == it.world.log_ids()
+
+    run(work)
+
+
+def test_an_index_beside_an_older_journal_is_built_anew(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with collecting(tmp_path, TenantSpec(history=250, days=1)) as it:
+            await it.add()
+            await it.poll()
+            restored = schema.batches.delete().where(schema.batches.c.batch > 1)
+            await it.system.database.write(lambda connection: connection.execute(restored))
+            await it.system.database.write(
+                lambda connection: connection.execute(schema.fences.update().values(last_batch=1))
+            )
+            await it.system.database.write(
+                lambda connection: connection.execute(schema.cursors.update().values(batch=1))
+            )
+            await it.system.indexer.prepare()
+            await it.index()
+            assert await it.count() == 100
+
+    run(work)
+
+
 def test_start_from_now_leaves_the_history_alone(tmp_path: Path) -> None:
     async def work() -> None:
         async with collecting(tmp_path, TenantSpec(history=100, days=1)) as it:
@@ -396,7 +427,7 @@ def test_an_indexer_that_crashed_leaves_nothing_twice_and_nothing_out(tmp_path: 
         async with collecting(tmp_path, TenantSpec(history=500, days=2)) as it:
             await it.add()
             await it.poll()
-            reader = "artifacts/embedded"
+            reader = it.system.indexer.reader
             last = (await it.system.database.read(lambda connection: cursors.behind(connection, "other")))[0].last
             await it.system.database.write(lambda connection: cursors.reset(connection, reader))
             await it.system.database.write(lambda connection: cursors.announce(connection, reader, 1, last))
@@ -465,14 +496,9 @@ async def _until(it: Collecting, wanted: dict[str, State]) -> None:
 
 async def _age(it: Collecting, age: timedelta, covered: timedelta | None = None) -> None:
     """As if the last poll had been that long ago."""
-    from sqlalchemy import update
-
-    from conductor.store import schema
-
     now = clock.to_micros(clock.now())
     values = {
         "time": now - age // timedelta(microseconds=1),
         "covered_until": now - (covered or age) // timedelta(microseconds=1),
-        "moved_at": now - age // timedelta(microseconds=1),
     }
-    await it.system.database.write(lambda connection: connection.execute(update(schema.checkpoints).values(values)))
+    await it.system.database.write(lambda connection: connection.execute(schema.checkpoints.update().values(values)))

@@ -15,11 +15,13 @@ from worlds import Collecting, collecting, run
 from conductor import app
 from conductor.catalog import Catalog, load
 from conductor.core.connector import Connector
+from conductor.core.errors import Conflict
 from conductor.core.health import State
 from conductor.core.signal import Checkpoint, SignalBatch
 from conductor.operations import integrations
 from conductor.simulator.faults import Fault
 from conductor.simulator.tenant import TenantSpec
+from conductor.store import journal, schema
 
 WITHIN = 5.0  # seconds in which a change takes effect
 
@@ -127,5 +129,76 @@ def test_a_connector_asks_for_nothing_before_the_page_is_committed(tmp_path: Pat
             assert it.world.stats.total("logs") == asked == 1
             await pages.aclose()
             await source.close()
+
+    run(work)
+
+
+def test_poll_now_beside_a_poller_that_is_being_made_fences_nobody(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with collecting(tmp_path, TenantSpec(history=40)) as it, supervised(it):
+            await it.add()
+            for _ in range(10):
+                await integrations.set_enabled(it.system, "prod", True, by="ana")
+                polled = await asyncio.gather(
+                    *(integrations.poll_now(it.system, "prod") for _ in range(3)), return_exceptions=True
+                )
+                assert [poll.result for poll in polled if not isinstance(poll, BaseException)]
+                assert all(isinstance(poll, Conflict) for poll in polled if isinstance(poll, BaseException))
+                await integrations.set_enabled(it.system, "prod", False, by="ana")
+            await integrations.set_enabled(it.system, "prod", True, by="ana")
+            await becomes(it, "prod", State.HEALTHY)
+            last = (await integrations.recent_polls(it.system, "prod"))[0].id
+            await integrations.poll_now(it.system, "prod")
+            assert (await integrations.recent_polls(it.system, "prod"))[0].id > last
+
+    run(work)
+
+
+def test_a_poller_that_was_taken_over_comes_back(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with collecting(tmp_path, TenantSpec(history=40)) as it, supervised(it):
+            await it.add()
+            await integrations.set_enabled(it.system, "prod", True, by="ana")
+            await becomes(it, "prod", State.HEALTHY)
+            await it.system.database.write(lambda connection: journal.take_over(connection, 1))
+            with pytest.raises(Conflict):
+                await integrations.poll_now(it.system, "prod")
+            async with asyncio.timeout(WITHIN):
+                while (await integrations.poll_now(it.system, "prod")).result != "ok":
+                    await asyncio.sleep(0.05)
+
+    run(work)
+
+
+def test_a_secret_that_cannot_be_read_is_told_and_a_new_one_heals_it(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with collecting(tmp_path, TenantSpec(history=40)) as it, supervised(it):
+            await it.add()
+            await it.system.database.write(
+                lambda connection: connection.execute(schema.secrets.update().values(sealed=b"\0" * 64))
+            )
+            await integrations.set_enabled(it.system, "prod", True, by="ana")
+            await becomes(it, "prod", State.FAILED)
+            assert (await integrations.status(it.system, "prod")).health.code == "local.secret.unreadable"
+            secret = it.values()["client_secret"]
+            await integrations.edit(it.system, "prod", {"client_secret": secret}, by="ana")
+            await becomes(it, "prod", State.HEALTHY)
+
+    run(work)
+
+
+def test_moving_to_another_tenant_begins_at_its_beginning(tmp_path: Path) -> None:
+    async def work() -> None:
+        specs = [
+            TenantSpec(name="one", history=30, aliases=("127.0.0.1",)),
+            TenantSpec(name="two", host="127.0.0.2", aliases=(), history=60, seed=2),
+        ]
+        async with collecting(tmp_path, *specs) as it:
+            await it.add("prod", "one")
+            await it.poll()
+            await integrations.edit(it.system, "prod", it.values("two"), by="ana")
+            moved = await it.poll()
+            assert moved.new >= 60
+            assert set(it.world.log_ids("two")) <= set(await it.ids())
 
     run(work)

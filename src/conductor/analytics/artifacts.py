@@ -111,9 +111,15 @@ def expire(client: Client, before: datetime) -> list[str]:
     return dropped
 
 
-def is_empty(client: Client) -> bool:
-    """Whether there is nothing, for example in a new engine beside an old journal."""
-    return not int(client.query(f"SELECT count() FROM {TABLE}").result_rows[0][0])
+def newest(client: Client) -> dict[int, int]:
+    """The newest batch of each integration that has artifacts; empty in a new engine beside an old journal."""
+    rows = client.query(f"SELECT integration_id, max(batch) FROM {TABLE} GROUP BY integration_id").result_rows
+    return {int(integration_id): int(batch) for integration_id, batch in rows}
+
+
+def clear(client: Client) -> None:
+    """Delete every artifact."""
+    client.command(f"TRUNCATE TABLE {TABLE}")
 
 
 def _ddl() -> str:

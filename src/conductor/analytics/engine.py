@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -53,6 +54,16 @@ class Unsearchable(StoreError):
     code = "local.analytics.failed"
 
 
+def _engine_id(path: Path) -> str:
+    """A name for this engine alone: two directories beside one PostgreSQL are two targets."""
+    file = path.with_suffix(".id")
+    try:
+        return file.read_text().strip()
+    except FileNotFoundError:
+        file.write_text(f"{token_hex(8)}\n")
+        return file.read_text().strip()
+
+
 class _Blocked(importlib.abc.MetaPathFinder):
     """430 MB of data frame libraries that the client imports when it finds them, and that we never use."""
 
@@ -76,7 +87,7 @@ class Analytics:
     def target(self) -> str:
         """What a reader's cursor belongs to: this engine, or that server."""
         if not self._url:
-            return "embedded"
+            return f"embedded/{_engine_id(self._path)}" if self._path else "embedded"
         server = urlsplit(self._url)
         return f"{server.hostname}:{server.port or ''}{server.path}"  # never its password: this is stored
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 MOST_ROWS = 1000
+_PLACE = re.compile(r"-?[0-9]{1,17}\.[0-9]{1,9}\.[0-9]{1,18}\.[0-9]{1,4}")
 _TIMES = ("time", "collected_at")
 _COLUMNS = ("id", "collected_at", "integration_id", "connector", "batch", "row", *Artifact.__struct_fields__, "raw")
 _EXPRESSIONS = {
@@ -43,10 +45,9 @@ class Place:
     @classmethod
     def parse(cls, text: str) -> Place:
         """The inverse of str. Raises Invalid for the field `after`."""
-        parts = text.split(".")
-        if len(parts) != 4 or not all(part.lstrip("-").isdigit() and part.isascii() for part in parts):
+        if not _PLACE.fullmatch(text):
             raise Invalid({"after": "This is not a place to go on from."})
-        return cls(*map(int, parts))
+        return cls(*map(int, text.split(".")))
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,18 @@ _NETWORK = {
         ("Ask the proxy's administrator to allow {domain}:443.",),
         "proxy refused",
     ),
+    "net.proxy.password": Advice(
+        "The proxy's password has a field of its own.",
+        "In the address it would be shown to everybody who may see the settings.",
+        ("Enter the password under Advanced → Proxy password.",),
+        "proxy password",
+    ),
+    "net.proxy.address": Advice(
+        "This is not a proxy's address.",
+        "It looks like http://proxy.example.com:3128.",
+        ("Begin it with http:// or https://.",),
+        "bad proxy",
+    ),
     "net.captive": Advice(
         "Something between us and the vendor answered instead of the vendor.",
         'We received a web page titled "{title}", probably a proxy or sign-in page. Check the proxy settings.',

@@ -93,6 +93,19 @@ class Config(pydantic.BaseModel):
         description="How much of the vendor's rate limit Conductor may use. Other applications need the rest.",
     )
 
+    @pydantic.field_validator("proxy")
+    @classmethod
+    def _without_password(cls, value: str) -> str:
+        """A password would be stored and shown in clear here."""
+        name, at, _ = value.partition("://")[2].rpartition("@")
+        if at and ":" in name:
+            raise FieldError("net.proxy.password", "Enter the proxy's password in its own field, not in the address.")
+        if value and not value.lower().startswith(("http://", "https://")):
+            raise FieldError(
+                "net.proxy.address", "A proxy's address begins with http://, for example http://proxy:3128."
+            )
+        return value
+
     def retention(self, seen: timedelta = timedelta(0)) -> timedelta:
         """How long the vendor keeps records: by the plan, or longer once a record of that age was served."""
         raise NotImplementedError

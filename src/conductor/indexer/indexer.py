@@ -30,6 +30,7 @@ from conductor.store.database import Connection, Database
 from conductor.store.journal import Batch
 
 BATCHES = 100  # in one insert: about 10,000 artifacts
+BYTES = 64 * 2**20  # in one insert, at the most
 GATHER = 0.5  # seconds between two inserts while little comes: a few large parts cost less than many small ones
 IDLE = 5.0  # seconds between two looks when nobody wakes us: another process may commit too
 FULL_DISK_RETRY = 10.0  # seconds
@@ -66,8 +67,16 @@ class Indexer:
         self._wake.set()
 
     async def prepare(self) -> None:
-        """An empty table beside a cursor is a lost or new engine: index everything again."""
-        if await self._analytics.read(artifacts.is_empty):
+        """Index everything again into an engine that is empty, or that is ahead of the journal: one was restored."""
+        newest = await self._analytics.read(artifacts.newest)
+        ends = await self._database.read(lambda connection: cursors.ends(connection, self.reader))
+        ahead = [id_ for id_, batch in newest.items() if batch > ends.get(id_, 0)]
+        if ahead:
+            log(
+                logging.WARNING, "indexer: the index is ahead of the journal and is built anew", {"integrations": ahead}
+            )
+            await self._analytics.write(artifacts.clear)
+        if ahead or not newest:
             await self._database.write(lambda connection: cursors.reset(connection, self.reader))
 
     async def run(self) -> None:
@@ -109,7 +118,7 @@ class Indexer:
     async def _round(self, cursor: Cursor) -> None:
         """One range of one integration: announce, insert, advance."""
         first, id_ = cursor.batch + 1, cursor.integration_id
-        to = cursor.pending_to or min(cursor.last, cursor.batch + BATCHES)
+        to = cursor.pending_to or await self._until(id_, first, min(cursor.last, cursor.batch + BATCHES))
         batches = await self._database.read(lambda connection: journal.read(connection, id_, first, to))
         done: dict[int, int] | None = None
         if cursor.pending_to is None:
@@ -121,6 +130,11 @@ class Indexer:
         await self._insert(id_, blocks, done)
         await self._write(lambda connection: cursors.advance(connection, self.reader, id_, to))
         self._tell(batches, blocks)
+
+    async def _until(self, integration_id: int, first: int, last: int) -> int:
+        return await self._database.read(
+            lambda connection: journal.within(connection, integration_id, first, last, BYTES)
+        )
 
     async def _insert(self, integration_id: int, blocks: Sequence[Block], done: Mapping[int, int] | None) -> None:
         """`done` tells, after a failure, how many artifacts each batch has already; None when it was never tried."""

@@ -21,6 +21,7 @@ from conductor.store.database import Connection
 from conductor.store.vault import SecretUnreadable, Stored
 
 DAY = timedelta(hours=24)
+HUNG, HUNG_POLLS = timedelta(hours=1), 6  # a poll that runs longer is believed no more
 
 
 class CheckFailed(Refused):
@@ -117,6 +118,7 @@ async def edit(
     Raises NotFound, Invalid, Conflict, and CheckFailed: then nothing is saved.
     """
     old = await find(system, name)
+    kind = system.catalog.get(old.connector)
     if revision is not None and revision != old.revision:
         raise Conflict(f"{name} was changed by {old.changed_by} meanwhile. Load it again.")
     config = await merged(system, old, values, new_name or name)
@@ -129,6 +131,8 @@ async def edit(
         on = old.enabled if enabled is None else enabled
         changed = integrations.edit(connection, old, by=by, name=new_name or name, config=config.public(), enabled=on)
         _seal(system, connection, changed, config, by)
+        if kind.Config.model_construct(**old.config).tenant != config.tenant:
+            journal.forget(connection, old.id)  # another tenant's log begins at its own beginning
         detail = {"fields": sorted(values), "name": changed.name}
         audit.append(connection, by, "integration.edited", name, detail)
         return changed
@@ -269,14 +273,17 @@ def _status(
     checkpoint = position.checkpoint.time if position and position.checkpoint else None
     covered = position.covered_until if position else None
     loss_at = schedule.loss_at(retention, checkpoint, covered)
+    interval = timedelta(minutes=config.polling_interval)
+    hung = clock.now() - max(HUNG, HUNG_POLLS * interval)
+    running = latest.running_since is not None and latest.running_since > hung
     facts = health.Facts(
         now=clock.now(),
         enabled=integration.enabled,
         changed_at=integration.changed_at,
         changed_by=integration.changed_by,
-        interval=timedelta(minutes=config.polling_interval),
+        interval=interval,
         retention=retention,
-        running=latest.running,
+        running=running,
         last=latest.last,
         good=latest.good,
         failing_since=latest.failing_since,
@@ -289,7 +296,7 @@ def _status(
         integration=integration,
         connector=kind,
         health=health.judge(facts, system.catalog.advice),
-        running=latest.running,
+        running=running,
         last=latest.last,
         good=latest.good,
         checkpoint_at=checkpoint,

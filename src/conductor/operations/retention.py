@@ -12,7 +12,7 @@ from conductor.store import cursors, integrations, journal, polls
 from conductor.store.database import Connection
 
 KEY_SLACK = timedelta(days=7, minutes=5)  # beyond the vendor's retention: a week, and the overlap
-LONGEST_UPSTREAM = timedelta(days=30)
+LONGEST_UPSTREAM = timedelta(days=30)  # of all vendors
 
 
 async def expire(system: System) -> dict[str, int]:
@@ -23,21 +23,16 @@ async def expire(system: System) -> dict[str, int]:
     gone = {"days": len(days), "batches": 0, "keys": 0, "polls": 0}
     known = await system.database.read(lambda connection: integrations.everything(connection, removed=True))
     for integration in known:
-        batches, keys = await _expire_one(system, integration, now, keep)
-        gone["batches"] += batches
-        gone["keys"] += keys
+        gone["batches"] += await _expire_batches(system, integration, now - keep)
+    known_until = now - LONGEST_UPSTREAM - KEY_SLACK
+    gone["keys"] = await system.database.write(lambda connection: journal.expire_keys(connection, known_until))
     gone["polls"] = await system.database.write(lambda connection: polls.expire(connection, now - keep))
     return gone
 
 
-async def _expire_one(system: System, integration: Integration, now: datetime, keep: timedelta) -> tuple[int, int]:
-    kind = system.catalog.get(integration.connector)
-    upstream = kind.Config.model_construct(**integration.config).retention(LONGEST_UPSTREAM)
-    known_until = now - upstream - KEY_SLACK
-
-    def work(connection: Connection) -> tuple[int, int]:
-        passed = cursors.passed(connection).get(integration.id, 0)
-        batches = journal.expire_batches(connection, integration.id, now - keep, passed)
-        return batches, journal.expire_keys(connection, integration.id, known_until)
+async def _expire_batches(system: System, integration: Integration, before: datetime) -> int:
+    def work(connection: Connection) -> int:
+        passed = cursors.passed(connection, system.indexer.reader).get(integration.id, 0)
+        return journal.expire_batches(connection, integration.id, before, passed)
 
     return await system.database.write(work)

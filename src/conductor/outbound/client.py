@@ -22,7 +22,7 @@ import httpx2
 from conductor import __version__
 from conductor.core import clock
 from conductor.core.config import Allowance
-from conductor.core.errors import Misconfigured, RateLimited, Unavailable, UnexpectedResponse
+from conductor.core.errors import Misconfigured, RateLimited, SourceError, Unavailable, UnexpectedResponse
 from conductor.outbound import body, failures, guard, pace, probe
 from conductor.outbound.guard import GuardedBackend, Policy
 
@@ -148,6 +148,9 @@ class Client:
     ) -> Answer:
         await self._take_turn(deadline)
         self.usage.requests += 1
+        if self._route.proxy:
+            target = httpx2.URL(url)
+            guard.check_named(self._route.policy, target.host, target.port or guard.HTTPS)
         try:
             answer = await self._exchange(method, url, headers, params, data)
         except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError, OSError) as error:
@@ -179,6 +182,10 @@ class Client:
             # Repeated headers are joined by a comma, which makes a stacked encoding visible.
             lowered = {name.lower(): value for name, value in response.headers.items()}
             content = await body.read(response.aiter_raw(), lowered)
+        except SourceError:
+            if response.status_code != 429 and response.status_code < 500:
+                raise
+            content = b""  # the status says all there is to know
         finally:
             await response.aclose()
         return Answer(response.status_code, lowered, content, self._server_time(lowered))

@@ -36,7 +36,7 @@ def classify(error: Exception, host: str, proxy: str = "") -> SourceError:
 
 def without_password(proxy: str) -> str:
     """A proxy's address as it may be shown."""
-    return re.sub(r"//[^@/]*@", "//", proxy)
+    return re.sub(r"^([a-z][a-z0-9+.-]*://)?.*@", r"\1", proxy, flags=re.IGNORECASE)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -7,19 +7,22 @@ IPv4-compatible addresses, site-local, multicast, Azure's wire server); see docs
 from __future__ import annotations
 
 import asyncio
+import functools
 import ipaddress
 import socket
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import httpcore2
 
 from conductor.core.errors import Misconfigured, Unavailable
-from conductor.outbound import sockets
 
 HTTPS = 443
 RESOLVE_TIMEOUT = 5.0  # seconds
-CONNECT_TIMEOUT = 10.0  # seconds for each address
+CONNECT_TIMEOUT = 4.0  # seconds for each address, so that broken IPv6 leaves time for the rest
+# Threads of their own: a resolver that is silent must not hold up what else needs one.
+_RESOLVERS = ThreadPoolExecutor(8, "resolver")
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -69,6 +72,20 @@ def parse_networks(items: Iterable[str]) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(item.strip()) for item in items if item.strip())
 
 
+def check_named(policy: Policy, host: str, port: int) -> None:
+    """What can be checked of a host that a proxy resolves: addresses written out, odd forms and the port.
+
+    Raises Misconfigured.
+    """
+    literal = _literal(host)
+    if literal is not None:
+        policy.check(host, [literal], port)
+    elif _is_odd_number(host) or host == "localhost" or host.endswith(".localhost"):
+        raise Misconfigured(f"{host} is refused by the egress guard.", code="net.address.odd", domain=host)
+    elif port != HTTPS:
+        raise Misconfigured(f"{host} is refused by the egress guard.", code="net.port.refused", domain=host, port=port)
+
+
 async def resolve(host: str, port: int) -> list[Address]:
     """The addresses of a host name, once each. Odd numeric spellings never reach the resolver.
 
@@ -81,7 +98,8 @@ async def resolve(host: str, port: int) -> list[Address]:
         raise Misconfigured(f"{host} is an unusual way to write an address.", code="net.address.odd", domain=host)
     try:
         async with asyncio.timeout(RESOLVE_TIMEOUT):
-            answers = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            ask = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+            answers = await asyncio.get_running_loop().run_in_executor(_RESOLVERS, ask)
     except TimeoutError as error:
         raise Unavailable("DNS did not answer.", code="net.dns.timeout", domain=host) from error
     except (OSError, UnicodeError) as error:
@@ -96,6 +114,7 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
     def __init__(self, policy: Policy, *, trusted: frozenset[tuple[str, int]] = frozenset()) -> None:
         self._policy = policy
         self._trusted = trusted
+        self._sockets = httpcore2.AnyIOBackend()
 
     async def connect_tcp(
         self,
@@ -112,7 +131,9 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
         failure: Exception | None = None
         for address in addresses:
             try:
-                return await sockets.connect(str(address), port, CONNECT_TIMEOUT, local_address, socket_options)
+                return await self._sockets.connect_tcp(
+                    str(address), port, CONNECT_TIMEOUT, local_address, socket_options
+                )
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 failure = error
         raise failure or httpcore2.ConnectError(f"{host} has no address")

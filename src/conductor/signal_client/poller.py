@@ -13,6 +13,7 @@ from typing import TypeVar
 from conductor.core import clock, schedule
 from conductor.core.errors import (
     CheckpointLost,
+    Conflict,
     RateLimited,
     SourceError,
     StoreError,
@@ -71,7 +72,8 @@ class Poller:
                     delay = await self._visit()
         finally:
             for future in self._asked:
-                future.cancel()
+                if not future.done():
+                    future.set_exception(Conflict("The integration was changed meanwhile. Poll again."))
             await self._source.close()
 
     def stop(self) -> None:
@@ -94,7 +96,12 @@ class Poller:
         self._source.http.usage = usage = Usage()
         position = self._position
         poll_id = await self._write(lambda connection: polls.begin(connection, position, started))
-        outcome = await self._outcome(poll_id, usage)
+        try:
+            outcome = await self._outcome(poll_id, usage)
+        except asyncio.CancelledError:
+            integration_id, now = self.integration.id, clock.now()
+            await self._write(lambda connection: polls.interrupt(connection, integration_id, now))
+            raise
         await self._source.http.close()
         poll = await self._write(lambda connection: polls.end(connection, poll_id, outcome, clock.now()))
         self._tell(poll)
@@ -109,14 +116,22 @@ class Poller:
         except StoreFull as error:
             log(logging.ERROR, f"{self._slug}: {error}", {"integration": self.integration.name, "code": error.code})
             self._position = None  # the record in hand stays open; taking over closes it
+            self._answer(asked, error)
             return FULL_DISK_RETRY
-        for future in asked:
-            self._asked.remove(future)
-            if not future.done():
-                future.set_result(poll)
+        self._answer(asked, poll)
         if poll.result != OK and poll.retry_at is not None:
             return (poll.retry_at - clock.now()).total_seconds()
         return self._interval.total_seconds() - (asyncio.get_running_loop().time() - begun)
+
+    def _answer(self, asked: list[asyncio.Future[Poll]], answer: Poll | StoreFull) -> None:
+        for future in asked:
+            self._asked.remove(future)
+            if future.done():
+                continue
+            if isinstance(answer, StoreFull):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)
 
     async def _sleep(self, seconds: float) -> None:
         """Until the time has come or somebody asks."""
@@ -192,10 +207,10 @@ class Poller:
 
     async def _begin_anew(self, poll_id: int, lost: CheckpointLost) -> None:
         here = self._here
-        begins = max(moment for moment in (here.checkpoint and here.checkpoint.time, here.covered_until) if moment)
-        if begins < lost.oldest:
-            await self._record_gap(begins, lost.oldest)
-        await self._commit(Page(poll_id, lost.found, lost.resume, None))
+        known = [moment for moment in (here.checkpoint and here.checkpoint.time, here.covered_until) if moment]
+        if known and max(known) < lost.oldest:
+            await self._record_gap(max(known), lost.oldest)
+        await self._commit(Page(poll_id, lost.found, lost.resume, None, begin_anew=True))
 
     async def _record_gap(self, begins: datetime, ends: datetime) -> None:
         integration_id = self.integration.id

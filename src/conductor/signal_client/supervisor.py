@@ -7,7 +7,7 @@ import logging
 from datetime import datetime, timedelta
 
 from conductor.core import clock, schedule
-from conductor.core.errors import ConductorError, Fenced, StoreError
+from conductor.core.errors import ConductorError, Conflict, Fenced, StoreError, StoreFull
 from conductor.core.integration import Integration
 from conductor.core.poll import Poll
 from conductor.observe import log
@@ -21,6 +21,8 @@ FOLLOW_EVERY = 2.0  # seconds between two looks at the integrations table
 GRACE = 10.0  # seconds a poller may take to leave
 START_SPREAD = timedelta(milliseconds=300)  # for each integration: a thousand start over five minutes
 CRASH_CAP = 300.0  # seconds
+FULL_DISK_RETRY = 10.0  # seconds
+BEING_MADE = 2.0  # seconds a poller may take to be made
 
 
 class Supervisor:
@@ -31,6 +33,9 @@ class Supervisor:
         self._tools = tools
         self._pollers: dict[int, Poller] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._started: dict[int, Integration] = {}
+        self._alone = asyncio.Lock()  # polls without a poller of their own, one after another
+        self._running = False
         self._changed = asyncio.Event()
         self._stopping = False
         self._failure: StoreError | None = None
@@ -46,6 +51,7 @@ class Supervisor:
 
     async def run(self) -> None:
         """Keep one poller for each enabled integration until stopped. Raises StoreError."""
+        self._running = True
         try:
             while not self._stopping:
                 await self._follow()
@@ -53,6 +59,7 @@ class Supervisor:
                 if self._failure is not None:
                     raise self._failure
         finally:
+            self._running = False
             await self._leave(list(self._tasks))
 
     def next_poll_at(self, integration_id: int) -> datetime | None:
@@ -62,15 +69,27 @@ class Supervisor:
 
     async def poll_now(self, integration: Integration) -> Poll:
         """Poll at once and wait for the end. Without a poller of its own (the process does not poll, or the
-        integration is off) one poll is made here. Raises StoreError."""
-        poller = self._pollers.get(integration.id)
+        integration is off) one poll is made here. Raises StoreError, and Conflict when it was changed meanwhile."""
+        poller = await self._poller(integration)
         if poller is not None:
             return await poller.poll_now()
-        source = await self._assembly.source(integration)
-        try:
-            return await Poller(integration, source, self._tools).poll_once()
-        finally:
-            await source.close()
+        async with self._alone:
+            source = await self._assembly.source(integration)
+            try:
+                return await Poller(integration, source, self._tools).poll_once()
+            except Fenced as error:
+                raise Conflict("The integration was changed meanwhile. Poll again.") from error
+            finally:
+                await source.close()
+
+    async def _poller(self, integration: Integration) -> Poller | None:
+        """The integration's poller, also one that is just being made: a second one would take it over."""
+        deadline = asyncio.get_running_loop().time() + BEING_MADE
+        while self._running and integration.enabled and integration.id not in self._pollers:
+            if asyncio.get_running_loop().time() > deadline:
+                return None
+            await asyncio.sleep(0.01)
+        return self._pollers.get(integration.id)
 
     async def _wait(self) -> None:
         try:
@@ -82,12 +101,14 @@ class Supervisor:
 
     async def _follow(self) -> None:
         """Start, replace and end pollers until they are what the table says."""
+        for id_ in [id_ for id_, task in self._tasks.items() if task.done()]:
+            del self._tasks[id_], self._started[id_]  # whatever ended is started again below
         wanted = {
             integration.id: integration
             for integration in await self._tools.database.read(integrations.everything)
             if integration.enabled
         }
-        outdated = [id_ for id_, poller in self._pollers.items() if wanted.get(id_) != poller.integration]
+        outdated = [id_ for id_, started in self._started.items() if wanted.get(id_) != started]
         await self._leave(outdated)
         missing = [integration for id_, integration in wanted.items() if id_ not in self._tasks]
         latest = await self._tools.database.read(
@@ -99,6 +120,7 @@ class Supervisor:
 
     def _start(self, integration: Integration, delay: float) -> None:
         guarded = self._guard(integration, delay)
+        self._started[integration.id] = integration
         self._tasks[integration.id] = asyncio.create_task(guarded, name=f"poller {integration.name}")
 
     def _first_delay(self, integration: Integration, last: Poll | None, count: int) -> float:
@@ -106,9 +128,7 @@ class Supervisor:
         now = clock.now()
         if last is None or last.started_at < integration.changed_at:
             return 0.0
-        kind = self._assembly.catalog.get(integration.connector)
-        minutes = integration.config.get("polling_interval", kind.polling_interval.total_seconds() / 60)
-        interval = timedelta(minutes=float(minutes))
+        interval = timedelta(minutes=float(integration.config.get("polling_interval", 5)))
         due = last.retry_at or last.started_at + interval
         if due > now:
             return min(interval, due - now).total_seconds()
@@ -125,21 +145,24 @@ class Supervisor:
                 return
             except SecretUnreadable as error:
                 await self._tell_broken(integration, error)
-                delay = schedule.HOURLY.total_seconds()
-                await asyncio.sleep(delay)
+                wait = schedule.HOURLY.total_seconds()
+            except StoreFull:
+                wait = FULL_DISK_RETRY
             except StoreError as error:
-                self._failure = error
-                self._changed.set()
+                self._fail(error)
                 return
             except Fenced:
+                crashes += 1
                 log(logging.WARNING, f"{integration.connector}: taken over", {"integration": integration.name})
-                return
+                wait = pace.backoff(crashes, cap=CRASH_CAP)
             except Exception as error:
                 crashes += 1
-                delay = pace.backoff(crashes, cap=CRASH_CAP)
                 await self._tell_broken(integration, error)
+                wait = pace.backoff(crashes, cap=CRASH_CAP)
             finally:
                 self._pollers.pop(integration.id, None)
+            delay = 0.0
+            await asyncio.sleep(wait)
 
     async def _tell_broken(self, integration: Integration, error: Exception) -> None:
         code = error.code if isinstance(error, ConductorError) else "poller.crashed"
@@ -148,15 +171,28 @@ class Supervisor:
         reason = str(error) if isinstance(error, ConductorError) else type(error).__name__
         outcome = polls.Outcome(code, reason, needs_person=True, facts=getattr(error, "facts", {}))
         now = clock.now()
-        await self._tools.database.write(lambda connection: polls.fail(connection, integration.id, outcome, now))
+        try:
+            await self._tools.database.write(lambda connection: polls.fail(connection, integration.id, outcome, now))
+        except StoreFull:
+            return  # the tile tells the full disk
+        except StoreError as failure:
+            self._fail(failure)
+
+    def _fail(self, failure: StoreError) -> None:
+        """The house must close."""
+        self._failure = failure
+        self._changed.set()
 
     async def _leave(self, ids: list[int]) -> None:
         """Ask these pollers to leave, and wait; after the grace they are cancelled."""
         tasks = [self._tasks.pop(id_) for id_ in ids if id_ in self._tasks]
-        for id_ in ids:
+        for id_, task in zip(ids, tasks, strict=True):
+            del self._started[id_]
             poller = self._pollers.get(id_)
             if poller is not None:
                 poller.stop()
+            else:
+                task.cancel()  # it waits to try again; there is nothing to finish
         if not tasks:
             return
         _, late = await asyncio.wait(tasks, timeout=GRACE)

@@ -37,6 +37,13 @@ def behind(connection: Connection, reader: str) -> list[Cursor]:
     return [Cursor(*row) for row in rows]
 
 
+def ends(connection: Connection, reader: str) -> dict[int, int]:
+    """For each integration, the last batch that a reader may have inserted, in part at least."""
+    end = func.coalesce(_table.c.pending_to, _table.c.batch)
+    rows = connection.execute(select(_table.c.integration_id, end).where(_table.c.reader == reader))
+    return {integration_id: int(batch) for integration_id, batch in rows}
+
+
 def waiting_since(connection: Connection, reader: str) -> dict[int, datetime]:
     """For each integration that a reader is behind with, when the first batch it has not done was committed."""
     fences, batches = schema.fences, schema.batches
@@ -70,10 +77,13 @@ def reset(connection: Connection, reader: str) -> None:
     connection.execute(_table.delete().where(_table.c.reader == reader))
 
 
-def passed(connection: Connection) -> dict[int, int]:
-    """For each integration, the batch that every reader has passed."""
+def passed(connection: Connection, *readers: str) -> dict[int, int]:
+    """For each integration, the batch that all of these readers have passed; others hold up nothing."""
     rows = connection.execute(
-        select(_table.c.integration_id, func.min(_table.c.batch)).group_by(_table.c.integration_id)
+        select(_table.c.integration_id, func.min(_table.c.batch))
+        .where(_table.c.reader.in_(readers))
+        .group_by(_table.c.integration_id)
+        .having(func.count() == len(readers))
     )
     return {integration_id: int(batch) for integration_id, batch in rows}
 

@@ -46,7 +46,7 @@ _NEXT_CHECKPOINT = (
         schema.checkpoints.c.lane == bindparam("in_lane"),
         schema.checkpoints.c.version == bindparam("expected"),
     )
-    .values({name: bindparam(name) for name in ("position", "time", "version", "covered_until", "moved_at")})
+    .values({name: bindparam(name) for name in ("position", "time", "version", "covered_until", "seen")})
 )
 _ADD_KEYS = insert(schema.signal_keys)
 _ADD_BATCH = insert(schema.batches)
@@ -65,7 +65,10 @@ _COUNT = (
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a lane of an integration stands, for its owner: `epoch` and `version` fence the next commit."""
+    """Where a lane of an integration stands, for its owner: `epoch` and `version` fence the next commit.
+
+    `seen` is the greatest age of a record at the checkpoint when it was read: the vendor keeps at least that much.
+    """
 
     integration_id: int
     lane: str
@@ -73,14 +76,7 @@ class Position:
     version: int
     checkpoint: Checkpoint | None
     covered_until: datetime | None
-    moved_at: datetime | None = None
-
-    @property
-    def seen(self) -> timedelta:
-        """How old the record at the checkpoint was when it was read: the vendor keeps at least that much."""
-        if self.checkpoint is None or self.moved_at is None:
-            return timedelta(0)
-        return max(timedelta(0), self.moved_at - self.checkpoint.time)
+    seen: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +87,7 @@ class Page:
     signals: Sequence[Signal]
     checkpoint: Checkpoint | None
     covered_until: datetime | None
+    begin_anew: bool = False  # the position before is lost: `checkpoint` stands, also when it is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +134,7 @@ def take_over(connection: Connection, integration_id: int, lane: str = LIVE) -> 
 
 def commit(connection: Connection, position: Position, page: Page, now: datetime) -> Committed:
     """Write one page and move the checkpoint. Raises Fenced when another owner came, or another commit."""
-    _check_fence(connection, position)
+    check_fence(connection, position)
     after = _move(connection, position, page, now)
     found = _sort(connection, position.integration_id, page.signals)
     batch = _append(connection, position, page, found, now) if found.fresh else None
@@ -182,11 +179,35 @@ def unpack(body: bytes) -> list[Signal]:
     return [Signal(_readable(signal_id), raw) for signal_id, raw in _RECORDS.decode(zstd.decompress(body))]
 
 
-def expire_keys(connection: Connection, integration_id: int, before: datetime) -> int:
-    """Forget keys committed before that day. Safe once the vendor can no longer serve the records."""
+def forget(connection: Connection, integration_id: int) -> None:
+    """Drop the positions, for an integration that reads another tenant from now on, and fence its owner."""
+    connection.execute(delete(schema.checkpoints).where(schema.checkpoints.c.integration_id == integration_id))
+    fences = schema.fences
+    here = fences.c.integration_id == integration_id
+    connection.execute(update(fences).where(here).values(epoch=fences.c.epoch + 1))
+
+
+def expire_keys(connection: Connection, before: datetime) -> int:
+    """Forget keys committed before that day, of all integrations in one pass. Safe once no vendor can serve them."""
     table, day = schema.signal_keys, clock.to_micros(before) // DAY
-    gone = delete(table).where(table.c.integration_id == integration_id, table.c.day < day)
-    return connection.execute(gone).rowcount
+    return connection.execute(delete(table).where(table.c.day < day)).rowcount
+
+
+def within(connection: Connection, integration_id: int, first: int, last: int, size: int) -> int:
+    """The last batch of a range that keeps the range below that many bytes; one batch at the least."""
+    table = schema.batches
+    rows = connection.execute(
+        select(table.c.batch, table.c.size)
+        .where(table.c.integration_id == integration_id, table.c.batch.between(first, last))
+        .order_by(table.c.batch)
+    )
+    total, reached = 0, first
+    for batch, more in rows:
+        total += more
+        if total > size and batch > first:
+            return reached
+        reached = batch
+    return last
 
 
 def expire_batches(connection: Connection, integration_id: int, before: datetime, passed: int) -> int:
@@ -233,19 +254,25 @@ def _read_position(row: Row[Any], epoch: int) -> Position:
         version=row.version,
         checkpoint=None if row.position is None else Checkpoint(row.position, clock.from_micros(row.time)),
         covered_until=None if row.covered_until is None else clock.from_micros(row.covered_until),
-        moved_at=clock.from_micros(row.moved_at),
+        seen=row.seen * clock.MICROSECOND,
     )
 
 
-def _check_fence(connection: Connection, position: Position) -> None:
-    """On PostgreSQL the row stays locked to the end of the transaction, so no take-over comes between."""
+def check_fence(connection: Connection, position: Position) -> None:
+    """Raise Fenced unless the position's owner still owns.
+
+    On PostgreSQL the row stays locked to the end of the transaction, so no take-over comes between.
+    """
     if connection.execute(_EPOCH, {"integration": position.integration_id}).scalar() != position.epoch:
         raise Fenced()
 
 
 def _move(connection: Connection, position: Position, page: Page, now: datetime) -> Position:
-    checkpoint = page.checkpoint or position.checkpoint
+    checkpoint = page.checkpoint if page.begin_anew else page.checkpoint or position.checkpoint
     covered = page.covered_until or position.covered_until
+    seen = position.seen
+    if checkpoint is not None and checkpoint != position.checkpoint:
+        seen = max(seen, now - checkpoint.time)
     if checkpoint == position.checkpoint and covered == position.covered_until:
         return position
     values: dict[str, object] = {
@@ -253,10 +280,10 @@ def _move(connection: Connection, position: Position, page: Page, now: datetime)
         "time": None if checkpoint is None else clock.to_micros(checkpoint.time),
         "version": position.version + 1,
         "covered_until": None if covered is None else clock.to_micros(covered),
-        "moved_at": clock.to_micros(now),
+        "seen": seen // clock.MICROSECOND,
     }
     _write_checkpoint(connection, position, values)
-    return replace(position, version=position.version + 1, checkpoint=checkpoint, covered_until=covered, moved_at=now)
+    return replace(position, version=position.version + 1, checkpoint=checkpoint, covered_until=covered, seen=seen)
 
 
 def _write_checkpoint(connection: Connection, position: Position, values: dict[str, object]) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, and_, delete, func, insert, select, upda
 
 from conductor.core import clock
 from conductor.core.poll import OK, RUNNING, Poll
-from conductor.store import schema
+from conductor.store import journal, schema
 from conductor.store.journal import LIVE, Position
 
 _table = schema.polls
@@ -34,7 +34,8 @@ class Outcome:
 
 
 def begin(connection: Connection, position: Position, now: datetime) -> int:
-    """Open a record; the answer is its id."""
+    """Open a record; the answer is its id. Raises Fenced for one who is not the owner any more."""
+    journal.check_fence(connection, position)
     checkpoint = position.checkpoint
     at = None if checkpoint is None else clock.to_micros(checkpoint.time)
     row = {
@@ -103,13 +104,13 @@ def recent(connection: Connection, integration_id: int, limit: int, before: int 
 
 @dataclass(frozen=True, slots=True)
 class Latest:
-    """An integration's last finished poll, its last good one, when the present row of failures began, and whether a
+    """An integration's last finished poll, its last good one, when the present row of failures began, and since when a
     poll is running."""
 
     last: Poll | None = None
     good: Poll | None = None
     failing_since: datetime | None = None
-    running: bool = False
+    running_since: datetime | None = None
 
 
 def latest(connection: Connection, integration_ids: Sequence[int]) -> dict[int, Latest]:
@@ -118,7 +119,12 @@ def latest(connection: Connection, integration_ids: Sequence[int]) -> dict[int, 
     good = _newest(connection, integration_ids, _table.c.result == OK)
     failing = _failing_since(connection, integration_ids)
     running = _newest(connection, integration_ids, _table.c.result == RUNNING)
-    return {id_: Latest(finished.get(id_), good.get(id_), failing.get(id_), id_ in running) for id_ in integration_ids}
+    return {
+        id_: Latest(
+            finished.get(id_), good.get(id_), failing.get(id_), running[id_].started_at if id_ in running else None
+        )
+        for id_ in integration_ids
+    }
 
 
 def events_since(connection: Connection, since: datetime) -> dict[int, int]:

@@ -99,7 +99,7 @@ checkpoints = Table(
     _integration(),
     Column("lane", Text, nullable=False),
     Column("version", BigInteger, nullable=False),
-    Column("moved_at", BigInteger, nullable=False, comment="when this row was written last"),
+    Column("seen", BigInteger, nullable=False, comment="greatest age of a record when it was read"),
     Column("position", LargeBinary, comment="NULL until a position is settled"),
     Column("time", BigInteger),
     Column("covered_until", BigInteger),

@@ -19,6 +19,7 @@ from conductor.core.connector import Advice
 from conductor.core.errors import (
     ConductorError,
     Conflict,
+    Fenced,
     Forbidden,
     Invalid,
     NotFound,
@@ -69,6 +70,7 @@ STATUS: tuple[tuple[type[ConductorError], int], ...] = (  # the first that fits
     (Invalid, 422),
     (NotFound, 404),
     (Conflict, 409),
+    (Fenced, 409),
     (Forbidden, 403),
     (LoginFailed, 401),
     (TooManyAttempts, 429),

@@ -57,17 +57,18 @@ def test_readers_do_not_move_each_other(connection: Connection, prod: int) -> No
 
 def test_the_slowest_reader_decides_what_has_been_passed(connection: Connection, prod: int) -> None:
     other = add(connection, "other", 1)
-    assert cursors.passed(connection) == {}
+    assert cursors.passed(connection, READER, "exporter") == {}
     for reader, integration, to in ((READER, prod, 3), ("exporter", prod, 1), (READER, other, 1)):
         cursors.announce(connection, reader, integration, to)
-        assert cursors.passed(connection).get(integration, 0) <= 1
+        assert cursors.passed(connection, READER, "exporter").get(integration, 0) <= 1
         cursors.advance(connection, reader, integration, to)
-    assert cursors.passed(connection) == {prod: 1, other: 1}
+    assert cursors.passed(connection, READER, "exporter") == {prod: 1}  # of `other`, the exporter has read nothing
+    assert cursors.passed(connection, READER) == {prod: 3, other: 1}
 
 
 def test_an_announced_range_has_not_been_passed(connection: Connection, prod: int) -> None:
     cursors.announce(connection, READER, prod, 3)
-    assert cursors.passed(connection) == {prod: 0}
+    assert cursors.passed(connection, READER) == {prod: 0}
 
 
 def test_a_reader_whose_target_is_empty_begins_again(connection: Connection, prod: int) -> None:

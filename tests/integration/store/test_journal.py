@@ -86,7 +86,7 @@ def test_one_transaction_holds_batch_keys_checkpoint_and_counts(store_engine: En
         assert (done.new, done.duplicates, done.conflicts, done.batch) == (2, 0, 0, 1)
         assert told(connection, position.integration_id) == [Signal("a", b"a"), Signal("b", b"b")]
         stands = journal.positions(connection)[position.integration_id]
-        assert (stands.checkpoint, stands.version, stands.moved_at) == (at(1), 1, NOW)
+        assert (stands.checkpoint, stands.version) == (at(1), 1)
         keys = connection.execute(select(schema.signal_keys.c.key, schema.signal_keys.c.digest)).all()
         assert {(bytes(key), bytes(digest)) for key, digest in keys} == {
             (signals.key(position.integration_id, text), signals.digest(text.encode())) for text in "ab"
@@ -326,10 +326,36 @@ def test_keys_of_earlier_days_are_forgotten_and_the_others_stay(connection: Conn
     for days, name in ((3, b"oldest"), (2, b"old"), (0, b"new")):
         journal.commit(connection, position, page(poll_id, name), NOW - timedelta(days=days))
     journal.commit(connection, other, page(other_poll, b"oldest"), NOW - timedelta(days=3))
-    assert journal.expire_keys(connection, position.integration_id, NOW - timedelta(days=2)) == 1
+    assert journal.expire_keys(connection, NOW - timedelta(days=2)) == 2
     done = journal.commit(connection, position, page(poll_id, b"oldest", b"old", b"new"), NOW)
     assert (done.new, done.duplicates) == (1, 2)
-    assert journal.commit(connection, other, page(other_poll, b"oldest"), NOW).duplicates == 1
+    assert journal.commit(connection, other, page(other_poll, b"oldest"), NOW).new == 1
+
+
+def test_a_range_is_cut_where_it_grows_too_large(connection: Connection) -> None:
+    position, poll_id = own(connection)
+    for number in range(4):
+        journal.commit(connection, position, page(poll_id, Signal(str(number), b"x" * 1000)), NOW)
+    here = position.integration_id
+    assert journal.within(connection, here, 1, 4, 10**9) == 4
+    assert journal.within(connection, here, 1, 4, 2500) == 2
+    assert journal.within(connection, here, 2, 4, 1) == 2
+
+
+def test_another_tenants_log_begins_at_its_own_beginning(connection: Connection) -> None:
+    position, poll_id = own(connection)
+    done = journal.commit(connection, position, page(poll_id, b"a", checkpoint=at(1)), NOW)
+    journal.forget(connection, position.integration_id)
+    with pytest.raises(Fenced):
+        journal.commit(connection, done.position, page(poll_id, b"b"), NOW)
+    assert journal.take_over(connection, position.integration_id).checkpoint is None
+
+
+def test_a_lost_position_without_another_is_forgotten(connection: Connection) -> None:
+    position, poll_id = own(connection)
+    done = journal.commit(connection, position, page(poll_id, b"a", checkpoint=at(1)), NOW)
+    anew = journal.Page(poll_id, (), None, None, begin_anew=True)
+    assert journal.commit(connection, done.position, anew, NOW).position.checkpoint is None
 
 
 def test_batches_are_deleted_when_old_and_passed_by_every_reader(connection: Connection) -> None:
@@ -364,8 +390,11 @@ def test_the_age_that_was_served_is_how_old_the_checkpoint_was_when_it_was_read(
     old = Checkpoint(b"x", NOW - timedelta(days=4))
     journal.commit(connection, position, page(poll_id, b"a", checkpoint=old), NOW)
     assert journal.positions(connection)[position.integration_id].seen == timedelta(days=4)
-    ahead = replace(position, checkpoint=at(5), moved_at=NOW)
-    assert ahead.seen == timedelta(0)
+    later = NOW + timedelta(days=9)
+    quiet = journal.positions(connection)[position.integration_id]
+    quiet = replace(quiet, epoch=position.epoch)
+    journal.commit(connection, quiet, page(poll_id, covered=later), later)
+    assert journal.positions(connection)[position.integration_id].seen == timedelta(days=4)  # nothing was served since
 
 
 @dataclass

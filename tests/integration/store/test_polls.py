@@ -118,7 +118,7 @@ def test_latest_tells_the_last_the_last_good_and_since_when_it_fails(
     poll(connection, position, 4, Outcome("interrupted"))
     poll(connection, position, 5, None)
     found = polls.latest(connection, [here])[here]
-    assert found == Latest(polls.get(connection, last), polls.get(connection, good), at(2), True)
+    assert found == Latest(polls.get(connection, last), polls.get(connection, good), at(2), at(5))
 
 
 def test_one_good_poll_ends_the_failing(connection: Connection, position: Position) -> None:

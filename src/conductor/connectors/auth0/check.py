@@ -62,7 +62,7 @@ def _domain(config: TenantConfig) -> CheckStep:
 
 def _region(host: str) -> str:
     parts = host.removesuffix(".auth0.com").split(".")
-    return f", region {parts[-1].upper()}" if len(parts) > 1 else ""
+    return f", region {parts[-1].upper()}" if host.endswith(".auth0.com") and len(parts) > 1 else ""
 
 
 async def _network(config: TenantConfig, http: Client) -> AsyncIterator[CheckStep]:

@@ -46,6 +46,10 @@ class _Start:
     batch: SignalBatch | None
 
 
+class _StartRefused(UnexpectedResponse):
+    """Auth0 does not take the id that a first pass begins with."""
+
+
 class Connector:
     """Auth0 (Okta Customer Identity Cloud): logins, failures, administration."""
 
@@ -69,17 +73,17 @@ class Connector:
     async def poll(self, checkpoint: Checkpoint | None) -> AsyncGenerator[SignalBatch, None]:
         """One pass. Raises CheckpointLost when Auth0 refuses the position and the way round it too."""
         api = Api(self._config, self._client(), self._tokens)
-        if checkpoint is None:
-            start = await self._start(api)
-            where = _Pass(start.head, None)
-            if start.batch is not None:
-                yield start.batch
-            if not start.head:
-                return
-        else:
-            where = _Pass(checkpoint.position.decode("ascii", "replace"), checkpoint)
-        async for batch in self._pass(api, where):
-            yield batch
+        if checkpoint is not None:
+            async for batch in self._pass(api, _Pass(checkpoint.position.decode("ascii", "replace"), checkpoint)):
+                yield batch
+            return
+        start = await self._start(api)
+        try:
+            async for batch in self._from(api, start):
+                yield batch
+        except _StartRefused:  # an id that was never served need not be taken: begin with one that was
+            async for batch in self._from(api, await self._start_at_oldest(api)):
+                yield batch
 
     def normalize(self, signal: Signal) -> Artifact:
         """Auth0's fields in ours. Raises NormalizeError."""
@@ -89,6 +93,13 @@ class Connector:
         if self._http is None:
             raise RuntimeError("This connector was built to normalize only.")
         return self._http
+
+    async def _from(self, api: Api, start: _Start) -> AsyncGenerator[SignalBatch, None]:
+        if start.batch is not None:
+            yield start.batch
+        if start.head:
+            async for batch in self._pass(api, _Pass(start.head, None)):
+                yield batch
 
     async def _pass(self, api: Api, where: _Pass) -> AsyncGenerator[SignalBatch, None]:
         while True:
@@ -100,7 +111,8 @@ class Connector:
                 yield SignalBatch(signals, where.durable, where.first - OVERLAP)
                 return
             _advance(where, signals, last, answer.date)
-            reached = _time(last, answer.date) >= where.first  # else a busy tenant never ends
+            taken = log_ids.log_id_time(last)
+            reached = taken is not None and taken >= where.first  # else a busy tenant never ends
             yield SignalBatch(signals, where.durable, where.first - OVERLAP if reached else None)
             if reached:
                 return
@@ -109,8 +121,10 @@ class Connector:
         try:
             return await api.logs({"from": where.head, "take": str(TAKE)})
         except CheckpointRefused:
-            if where.first is not None or where.durable is None:
+            if where.first is not None:
                 raise UnexpectedResponse("Auth0 refused a position it served.", code="auth0.response.shape") from None
+            if where.durable is None:
+                raise _StartRefused("Auth0 refused where to begin.", code="auth0.response.shape") from None
         return await self._page_after_refusal(api, where, where.durable)
 
     async def _page_after_refusal(self, api: Api, where: _Pass, lost: Checkpoint) -> Answer:

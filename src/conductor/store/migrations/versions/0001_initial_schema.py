@@ -127,7 +127,7 @@ def upgrade() -> None:
         sa.Column("integration_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("lane", sa.Text(), nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=False),
-        sa.Column("moved_at", sa.BigInteger(), nullable=False, comment="when this row was written last"),
+        sa.Column("seen", sa.BigInteger(), nullable=False, comment="greatest age of a record when it was read"),
         sa.Column("position", sa.LargeBinary(), nullable=True, comment="NULL until a position is settled"),
         sa.Column("time", sa.BigInteger(), nullable=True),
         sa.Column("covered_until", sa.BigInteger(), nullable=True),
