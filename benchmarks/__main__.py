@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import platform
+import subprocess
 import sys
+from collections.abc import Callable, Mapping
 
 from benchmarks.commits import commits
 from benchmarks.freshness import freshness
 from benchmarks.idle import idle
 from benchmarks.throughput import end_to_end
 
-ALL = {
+ALL: dict[str, Callable[[], Mapping[str, float]]] = {
     "Committed by the journal alone": commits,
     "End to end": lambda: asyncio.run(end_to_end()),
     "From commit to searchable": lambda: asyncio.run(freshness()),
@@ -21,20 +23,27 @@ ALL = {
 
 
 def main() -> None:
-    """All, or those whose names contain a word of the command line."""
+    """Those whose names contain a word of the command line; all, each in a process of its own, without one."""
     wanted = [word.lower() for word in sys.argv[1:]]
-    print(f"Python {platform.python_version()}, {os.cpu_count()} cores\n")
+    if not wanted:
+        print(f"Python {platform.python_version()}, {os.cpu_count()} cores\n", flush=True)
+        for name in ALL:
+            subprocess.run([sys.executable, "-m", "benchmarks", name], check=True)
+        return
     for name, measure in ALL.items():
-        if wanted and not any(word in name.lower() for word in wanted):
-            continue
-        print(f"## {name}\n\n| figure | value |\n|---|---|")
-        for figure, value in measure().items():
-            print(
-                f"| {figure.replace('_', ' ')} | {value:,.2f} |"
-                if value % 1
-                else f"| {figure.replace('_', ' ')} | {value:,.0f} |"
-            )
-        print(flush=True)
+        if any(word in name.lower() for word in wanted):
+            _tell(name, measure())
+
+
+def _tell(name: str, figures: Mapping[str, float]) -> None:
+    print(f"## {name}\n\n| figure | value |\n|---|---|")
+    for figure, value in figures.items():
+        print(
+            f"| {figure.replace('_', ' ')} | {value:,.2f} |"
+            if value % 1
+            else f"| {figure.replace('_', ' ')} | {value:,.0f} |"
+        )
+    print(flush=True)
 
 
 if __name__ == "__main__":

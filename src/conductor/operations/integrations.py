@@ -12,8 +12,9 @@ from conductor.core.config import Config
 from conductor.core.connector import CheckStep, Connector, StepState
 from conductor.core.errors import Conflict, Invalid, Refused
 from conductor.core.health import Health
-from conductor.core.integration import Integration, check_name
+from conductor.core.integration import Integration
 from conductor.core.poll import Gap, Poll
+from conductor.operations import configs
 from conductor.operations.system import System
 from conductor.signal_client import assembly
 from conductor.store import audit, gaps, integrations, journal, polls
@@ -85,7 +86,7 @@ async def add(
     Raises Invalid, Conflict, CheckFailed.
     """
     kind = system.catalog.get(slug)
-    config = _parse(kind, name, values)
+    config = configs.parse(kind, name, values)
     await _refuse_taken(system, name)
     if test:
         await _must_pass(system, slug, config, told)
@@ -121,10 +122,10 @@ async def edit(
     kind = system.catalog.get(old.connector)
     if revision is not None and revision != old.revision:
         raise Conflict(f"{name} was changed by {old.changed_by} meanwhile. Load it again.")
-    config = await merged(system, old, values, new_name or name)
+    config = await configs.merged(system, old, values, new_name or name)
     if new_name and new_name != name:
         await _refuse_taken(system, new_name)
-    if test and _needs_test(old, config, values):
+    if test and configs.needs_test(old, config, values):
         await _must_pass(system, old.connector, config)
 
     def save(connection: Connection) -> Integration:
@@ -142,31 +143,12 @@ async def edit(
     return changed
 
 
-async def merged(system: System, old: Integration, values: Mapping[str, Any], name: str) -> Config:
-    """A stored config with some fields changed. Raises Invalid when a secret must be entered again."""
-    kind = system.catalog.get(old.connector)
-    secret = _secret_names(kind)
-    given = {field: value for field, value in values.items() if value or field not in secret}
-    try:
-        kept = await system.assembly.secrets(old, kind.Config, assembly.context(kind.Config, old.config))
-    except SecretUnreadable:
-        kept = {}
-    trial = _parse(kind, name, {**old.config, **kept, **_blank(kind, kept), **given})
-    if assembly.context(kind.Config, trial.public()) == assembly.context(kind.Config, old.config):
-        return _parse(kind, name, {**old.config, **kept, **given})
-    needed = set(kept) | {field.name for field in kind.Config.form() if field.secret and field.required}
-    missing = {field: _AGAIN.format(label=_label(kind, field)) for field in needed if field not in given}
-    if missing:
-        raise Invalid(missing, code="secret.again")
-    return trial
-
-
 async def check(
     system: System, slug: str, values: Mapping[str, Any], *, name: str | None = None
 ) -> AsyncIterator[CheckStep]:
     """The connection test of typed values, or of a saved integration (`name`) with some of them changed."""
     if name is not None:
-        config = await merged(system, await find(system, name), values, name)
+        config = await configs.merged(system, await find(system, name), values, name)
     else:
         config = system.catalog.get(slug).Config.parse(values)
     async for step in _steps(system, slug, config):
@@ -305,50 +287,8 @@ def _status(
         loss_at=loss_at,
         open_gaps=open_gaps,
         events_24h=events,
-        secrets={name: stored for name, stored in secrets.items() if name in _secret_names(kind)},
+        secrets={name: stored for name, stored in secrets.items() if name in configs.secret_names(kind)},
     )
-
-
-_AGAIN = "Enter the {label} again. We never send a saved secret to a new address."
-
-
-def _secret_names(kind: type[Connector]) -> set[str]:
-    return {field.name for field in kind.Config.form() if field.secret}
-
-
-def _label(kind: type[Connector], name: str) -> str:
-    return next(field.label for field in kind.Config.form() if field.name == name)
-
-
-def _blank(kind: type[Connector], kept: Mapping[str, str]) -> dict[str, str]:
-    """A stand-in for a required secret that cannot be read, so that the other fields are judged all the same."""
-    required = (field.name for field in kind.Config.form() if field.secret and field.required)
-    return {name: "-" for name in required if name not in kept}
-
-
-def _parse(kind: type[Connector], name: str, values: Mapping[str, Any]) -> Config:
-    """The config, with the name's message among the others. Raises Invalid."""
-    wrong: dict[str, str] = {}
-    code = None
-    try:
-        check_name(name)
-    except Invalid as error:
-        wrong |= error.fields
-    try:
-        config = kind.Config.parse(values)
-    except Invalid as error:
-        wrong |= error.fields
-        code = error.code
-    if wrong:
-        raise Invalid(wrong, code=code)
-    return config
-
-
-def _needs_test(old: Integration, config: Config, values: Mapping[str, Any]) -> bool:
-    """A change of where or as whom we ask needs a test; of interval, plan or name it does not."""
-    kind = type(config)
-    secret = {field.name for field in kind.form() if field.secret and values.get(field.name)}
-    return bool(secret) or assembly.context(kind, config.public()) != assembly.context(kind, old.config)
 
 
 async def _refuse_taken(system: System, name: str) -> None:

@@ -179,3 +179,11 @@ def test_what_every_connector_must_say_is_not_made_up() -> None:
     for missing in (lambda: parsed.retention(timedelta(0)), lambda: parsed.tenant, lambda: parsed.allowance()):
         with pytest.raises(NotImplementedError):
             missing()
+
+
+@pytest.mark.parametrize("proxy", ["http://ana:secret-pass@proxy:3128", "proxy.example.com:3128", "socks5://proxy"])
+def test_a_proxys_address_holds_no_password_and_names_its_protocol(proxy: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        Vendor.parse(GOOD | {"proxy": proxy})
+    assert list(refused.value.fields) == ["proxy"]
+    assert "secret-pass" not in str(refused.value)

@@ -10,7 +10,7 @@ import httpcore2
 import pytest
 
 from conductor.core.errors import ConductorError, Misconfigured, SourceError, Unavailable
-from conductor.outbound import guard
+from conductor.outbound import failures, guard
 from conductor.outbound.guard import GuardedBackend, Policy, parse_networks
 
 PUBLIC = """
@@ -224,3 +224,39 @@ def test_only_the_trusted_host_and_port_pass_unchecked(port: int) -> None:
     for host, other in (("127.0.0.1", port + 1), ("localhost", port)):
         with pytest.raises(Misconfigured):
             connect(Policy(), host, other, trusted)
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "code"),
+    [
+        ("169.254.169.254", 443, "net.address.private"),
+        ("127.0.0.1", 8443, "net.address.private"),
+        ("[::1]", 443, "net.address.private"),
+        ("2130706433", 443, "net.address.odd"),
+        ("localhost", 443, "net.address.odd"),
+        ("acme.us.auth0.com", 8443, "net.port.refused"),
+    ],
+)
+def test_behind_a_proxy_what_is_written_out_is_still_checked(host: str, port: int, code: str) -> None:
+    with pytest.raises(Misconfigured) as refused:
+        guard.check_named(guard.Policy(), host, port)
+    assert refused.value.code == code
+
+
+def test_behind_a_proxy_a_vendors_name_passes() -> None:
+    guard.check_named(guard.Policy(), "acme.us.auth0.com", 443)
+    guard.check_named(guard.Policy(guard.parse_networks(["127.0.0.0/8"])), "127.0.0.1", 8443)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "shown"),
+    [
+        ("http://proxy:3128", "http://proxy:3128"),
+        ("http://u:secret@proxy:3128", "http://proxy:3128"),
+        ("u:secret@proxy:3128", "proxy:3128"),
+        ("http://u:se/cret@proxy:3128", "http://proxy:3128"),
+        ("http://u:se@cret@proxy:3128", "http://proxy:3128"),
+    ],
+)
+def test_a_proxys_password_is_never_shown(proxy: str, shown: str) -> None:
+    assert failures.without_password(proxy) == shown
