@@ -63,7 +63,7 @@ class Site:
             "polling_interval": "5",
             "plan": "enterprise",
             "rate_share": "100",
-            "start_from": "all",
+            "start_from": "2026-11-20",
             "enabled": "on",
             "do": "save",
         }

@@ -23,6 +23,7 @@ class Widget:
     advanced: bool = False
     identity: bool = False  # a change demands the secrets again: they must not go to a new address
     choices: tuple[tuple[str, str], ...] = ()
+    typed: bool = False  # other values than the choices may be typed
     multiline: bool = False
 
 

@@ -36,6 +36,7 @@ _PLANS = (
     ("professional", "Professional, keeps logs 10 days"),
     ("enterprise", "Enterprise, keeps logs 30 days"),
 )
+_STARTS = (("all", "Everything Auth0 still has"), ("now", "Now"))
 _HOST = re.compile(r"(?=.{1,253}(?::|$))([a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _DASHBOARD = re.compile(r"manage(?:\.[a-z0-9-]+)*\.auth0\.com/dashboard/([a-z0-9-]+)/([a-z0-9-]+)")
 _NOT_TENANTS = frozenset({"manage.auth0.com", "auth0.com", "www.auth0.com", "community.auth0.com", "support.auth0.com"})
@@ -59,8 +60,10 @@ class TenantConfig(config.Config):
         description="Sets the limits and the loss clock. Not sure? Leave Unknown.",
         pattern="^(unknown|starter|essentials|professional|enterprise)$",
     )
-    start_from: Annotated[str, Widget(order=60, choices=(("all", "Everything Auth0 still has"), ("now", "Now")))] = (
-        Field("all", title="Start from", description="all, now, or a date such as 2026-11-20 or 2026-11-20T14:00Z.")
+    start_from: Annotated[str, Widget(order=60, choices=_STARTS, typed=True)] = Field(
+        "all",
+        title="Start from",
+        description="all (everything Auth0 still has), now, or a date such as 2026-11-20T14:00Z.",
     )
     tenant_domain: Annotated[str, Widget(order=90, advanced=True, identity=True, placeholder="acme.us.auth0.com")] = (
         Field("", title="Tenant domain", description="Only for a custom domain: the tenant's own …auth0.com name.")
