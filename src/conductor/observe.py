@@ -87,7 +87,10 @@ def set_up(form: str = "line", *, level: int = logging.INFO) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     for name in ("httpx2", "httpcore2", "httpx", "uvicorn.access", "uvicorn.error", "alembic", "clickhouse_connect"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+        library = logging.getLogger(name)
+        library.setLevel(logging.WARNING)
+        library.handlers.clear()  # whatever it set up for itself: every line goes through our redaction
+        library.propagate = True
 
 
 def log(level: int, message: str, facts: Mapping[str, Any], *, error: BaseException | None = None) -> None:

@@ -202,3 +202,21 @@ def test_moving_to_another_tenant_begins_at_its_beginning(tmp_path: Path) -> Non
             assert set(it.world.log_ids("two")) <= set(await it.ids())
 
     run(work)
+
+
+def test_a_change_does_not_wait_for_a_vendor_that_hangs(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with collecting(tmp_path, TenantSpec(history=40)) as it, supervised(it):
+            await it.add("prod")
+            await it.add("other")
+            it.world.faults.add(Fault("hang", seconds=60))
+            await integrations.set_enabled(it.system, "prod", True, by="ana")
+            async with asyncio.timeout(WITHIN):
+                while not (await integrations.status(it.system, "prod")).running:
+                    await asyncio.sleep(0.02)
+            it.world.faults.clear()
+            await integrations.set_enabled(it.system, "prod", False, by="ana")
+            await integrations.set_enabled(it.system, "other", True, by="ana")
+            await becomes(it, "other", State.HEALTHY)
+
+    run(work)

@@ -18,7 +18,8 @@ from conductor.store import integrations, polls
 from conductor.store.vault import SecretUnreadable
 
 FOLLOW_EVERY = 2.0  # seconds between two looks at the integrations table
-GRACE = 10.0  # seconds a poller may take to leave
+GRACE = 10.0  # seconds a poller may take to leave at the end
+EDIT_GRACE = 3.0  # seconds when it is replaced: a change must take effect within five
 START_SPREAD = timedelta(milliseconds=300)  # for each integration: a thousand start over five minutes
 CRASH_CAP = 300.0  # seconds
 FULL_DISK_RETRY = 10.0  # seconds
@@ -109,7 +110,7 @@ class Supervisor:
             if integration.enabled
         }
         outdated = [id_ for id_, started in self._started.items() if wanted.get(id_) != started]
-        await self._leave(outdated)
+        await self._leave(outdated, EDIT_GRACE)
         missing = [integration for id_, integration in wanted.items() if id_ not in self._tasks]
         latest = await self._tools.database.read(
             lambda connection: polls.latest(connection, [integration.id for integration in missing])
@@ -183,7 +184,7 @@ class Supervisor:
         self._failure = failure
         self._changed.set()
 
-    async def _leave(self, ids: list[int]) -> None:
+    async def _leave(self, ids: list[int], grace: float = GRACE) -> None:
         """Ask these pollers to leave, and wait; after the grace they are cancelled."""
         tasks = [self._tasks.pop(id_) for id_ in ids if id_ in self._tasks]
         for id_, task in zip(ids, tasks, strict=True):
@@ -195,7 +196,7 @@ class Supervisor:
                 task.cancel()  # it waits to try again; there is nothing to finish
         if not tasks:
             return
-        _, late = await asyncio.wait(tasks, timeout=GRACE)
+        _, late = await asyncio.wait(tasks, timeout=grace)
         for task in late:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

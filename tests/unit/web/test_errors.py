@@ -42,7 +42,7 @@ def _told(error: core.ConductorError) -> Any:
         (core.StoreFull(), 507),
         (SecretUnreadable(), 409),
         (core.StoreError("Broken at /var/lib/secret/path."), 500),
-        (core.Fenced(), 500),
+        (core.Fenced(), 409),
     ],
 )
 def test_each_class_has_its_status(error: core.ConductorError, status: int) -> None:
