@@ -3,7 +3,7 @@
     tools/vendor.py            every file has the hash that vendor.lock says, and nothing else is there
     tools/vendor.py --refresh  fetch each package with npm, replace its file; refuses another hash than the lock's
 
-A new version: change `version`, `source` and `sha256` in vendor.lock by hand, after reading its release notes.
+A new version: change `version` and `sha256` in vendor.lock by hand, after reading its release notes.
 """
 
 from __future__ import annotations
