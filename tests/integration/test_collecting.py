@@ -89,8 +89,10 @@ def test_events_that_become_visible_late_are_not_missed(tmp_path: Path) -> None:
             await it.poll()
             while it.world.first.hidden_ids():
                 await asyncio.sleep(0.05)
-            await it.poll()
-            assert sorted(await it.ids()) == it.world.log_ids()
+            # A pass ends once it is past its own start, and a Date header tells only the second: the very last events
+            # may be left to the next pass. What was missed for good would end this loop by the test's limit only.
+            while sorted(await it.ids()) != it.world.log_ids():
+                await it.poll()
 
     run(work)
 
