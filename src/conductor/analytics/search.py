@@ -104,12 +104,6 @@ def oldest(client: Client) -> datetime | None:
     return clock.from_micros(int(result[1])) if result[0] else None
 
 
-def by_integration(client: Client) -> dict[int, int]:
-    """How many artifacts each integration has."""
-    result = client.query(f"SELECT integration_id, count() FROM {TABLE} GROUP BY integration_id").result_rows
-    return {int(integration_id): int(number) for integration_id, number in result}
-
-
 def _where(criteria: Criteria) -> tuple[str, dict[str, object]]:
     condition = compiling.compile(criteria.query, integrations=criteria.integrations, now=criteria.now)
     parts, parameters = [f"({condition.sql})"], dict(condition.parameters)

@@ -82,7 +82,7 @@ def _option(field: FormField) -> click.Option:
         help_ = f"File with it, - for standard input. {field.label}: {field.help}"
         return click.Option([flag, target], metavar="FILE", callback=_content, help=help_)
     choices = ", ".join(value for value, _ in field.widget.choices)
-    help_ = f"{field.help} {f'One of: {choices}.' if choices and 'date' not in field.help else ''}".strip()
+    help_ = f"{field.help} {f'One of: {choices}.' if choices and not field.widget.typed else ''}".strip()
     return click.Option([f"--{field.option}", target], help=help_)
 
 

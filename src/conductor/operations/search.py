@@ -117,11 +117,6 @@ async def oldest(system: System) -> datetime | None:
     return await system.analytics.read(finding.oldest)
 
 
-async def stored(system: System) -> int:
-    """How many signals the journal holds."""
-    return await system.database.read(journal.stored)
-
-
 def raw_object(raw: bytes) -> Any:
     """The vendor's object as it stands in a JSON answer, on one line; its text where it is not JSON."""
     try:
