@@ -26,6 +26,7 @@ from conductor.store import migrations
 from conductor.store.database import Database, sqlite_url
 
 sys.path.insert(0, str(Path(__file__).parent))  # for `import virtual`; importlib mode adds nothing itself
+pytest_plugins = ["matrix"]
 
 REQUIRE_ALL = "CONDUCTOR_TEST_REQUIRE_ALL"
 CHROMIUM = Path("/usr/bin/chromium")

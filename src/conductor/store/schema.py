@@ -90,6 +90,12 @@ fences = Table(
     Column("integration_id", COUNTER, ForeignKey("integrations.id"), primary_key=True, autoincrement=False),
     Column("epoch", BigInteger, nullable=False, comment="grows with every change of owner"),
     Column("last_batch", BigInteger, nullable=False),
+    Column("owner", Text, nullable=False, server_default="", comment="the worker that polls it; empty: nobody"),
+    Column("expires", BigInteger, comment="the lease, by the database's clock; NULL: it does not run out"),
+    Column("poll_asked", BigInteger, comment="another process wants a poll at once; by the database's clock"),
+    Column("chain", LargeBinary, comment="SHA-256 of the newest batch, chained; NULL before the first"),
+    Column("expired_batch", BigInteger, nullable=False, server_default="0", comment="the newest that was let go"),
+    Column("expired_chain", LargeBinary, comment="its link of the chain"),
     comment="One fence and one batch counter an integration.",
 )
 
@@ -117,6 +123,7 @@ batches = Table(
     Column("signals", Integer, nullable=False),
     Column("size", Integer, nullable=False, comment="bytes before compression"),
     Column("body", LargeBinary, nullable=False, comment="see conductor.store.journal"),
+    Column("chain", LargeBinary, comment="SHA-256 over this row and the link before it"),
     PrimaryKeyConstraint("integration_id", "batch"),
 )
 
@@ -173,6 +180,57 @@ gaps = Table(
     sqlite_autoincrement=True,
 )
 Index("ix_gaps_integration", gaps.c.integration_id)
+
+backfills = Table(
+    "backfills",
+    metadata,
+    _id(),
+    _integration(),
+    Column("lane", Text, nullable=False, comment="backfill or audit"),
+    Column("cause", Text, nullable=False, comment="who wanted it: a person, a gap, the audit"),
+    Column("gap_id", COUNTER, ForeignKey("gaps.id")),
+    Column("begins", BigInteger, nullable=False),
+    Column("ends", BigInteger, nullable=False),
+    Column("reached", BigInteger, comment="everything from begins to here was read"),
+    Column("state", Text, nullable=False, comment="waiting, running, paused, done, stopped or failed"),
+    Column("asked_at", BigInteger, nullable=False),
+    Column("asked_by", Text, nullable=False),
+    Column("finished_at", BigInteger),
+    Column("requests", Integer, nullable=False, server_default="0"),
+    Column("fetched", Integer, nullable=False, server_default="0"),
+    Column("new", Integer, nullable=False, server_default="0"),
+    Column("note", Text, nullable=False, server_default=""),
+    sqlite_autoincrement=True,
+    comment="Spans to read again, behind live collection.",
+)
+Index("ix_backfills_integration", backfills.c.integration_id, backfills.c.state)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    _id(),
+    _integration(),
+    Column("poll_id", BigInteger, nullable=False),
+    Column("found_at", BigInteger, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("signal_id", Text, nullable=False, comment="as far as it is known"),
+    Column("size", BigInteger, comment="bytes, NULL when the end was not seen"),
+    Column("sha256", LargeBinary, comment="of the bytes that were seen"),
+    sqlite_autoincrement=True,
+    comment="Records that the vendor has and that could not be taken.",
+)
+Index("ix_quarantine_integration", quarantine.c.integration_id)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", Text, primary_key=True, comment="new with every start"),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("expires", BigInteger, nullable=False, comment="by the database's clock"),
+    comment="The processes that share the integrations.",
+)
 
 cursors = Table(
     "cursors",
@@ -233,5 +291,6 @@ audit = Table(
     Column("action", Text, nullable=False),
     Column("target", Text, nullable=False),
     Column("detail", Text, nullable=False, comment="JSON, secrets never"),
+    Column("chain", LargeBinary, comment="SHA-256 over this row and the link before it"),
     sqlite_autoincrement=True,
 )
