@@ -21,6 +21,7 @@ from conductor.indexer.indexer import Indexer
 from conductor.observe import Metrics, log
 from conductor.operations import accounts, retention
 from conductor.operations.system import Options, System
+from conductor.outbound.client import Opener
 from conductor.outbound.guard import Policy
 from conductor.settings import Settings
 from conductor.signal_client.assembly import Assembly, Egress
@@ -52,8 +53,13 @@ def owned(directory: Path) -> Iterator[Path]:
 
 
 @asynccontextmanager
-async def opened(settings: Settings, directory: Path, *, base_url: str = "") -> AsyncIterator[System]:
-    """The stores and everything above them, without polling: enough for any single operation."""
+async def opened(
+    settings: Settings, directory: Path, *, base_url: str = "", opener: Opener | None = None
+) -> AsyncIterator[System]:
+    """The stores and everything above them, without polling: enough for any single operation.
+
+    `opener` is for a vendor that is simulated without sockets.
+    """
     async with AsyncExitStack() as stack:
         database = Database(settings.database_url or sqlite_url(directory / "conductor.db"))
         stack.push_async_callback(database.close)
@@ -64,7 +70,8 @@ async def opened(settings: Settings, directory: Path, *, base_url: str = "") -> 
         analytics = Analytics(directory / "analytics", url=settings.clickhouse_url)
         stack.push_async_callback(analytics.close)
         await analytics.open(artifacts.prepare)
-        system = _system(settings, base_url or f"http://{settings.bind}", database, vault, analytics)
+        egress = Egress(Policy(settings.allowed), settings.proxy, opener)
+        system = _system(settings, base_url or f"http://{settings.bind}", egress, database, vault, analytics)
         await system.indexer.prepare()
         yield system
 
@@ -119,10 +126,11 @@ async def _vault(settings: Settings, directory: Path, database: Database) -> Vau
     return Vault(open_key_file(path), path)
 
 
-def _system(settings: Settings, base_url: str, database: Database, vault: Vault, analytics: Analytics) -> System:
+def _system(
+    settings: Settings, base_url: str, egress: Egress, database: Database, vault: Vault, analytics: Analytics
+) -> System:
     found = catalog.load()
     metrics = Metrics()
-    egress = Egress(Policy(settings.allowed), settings.proxy)
     assembly = Assembly(database, vault, found, egress)
     indexer = Indexer(database, analytics, found, metrics)
     return System(

@@ -52,15 +52,22 @@ class Usage:
     skew: float | None = None
 
 
+Opener = Callable[["Route"], httpx2.AsyncBaseTransport]
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How a client gets out: the guard's policy, further certificates to trust (PEM), a proxy, and who named it."""
+    """How a client gets out: the guard's policy, further certificates to trust (PEM), a proxy, and who named it.
+
+    `opener` replaces the sockets, guard and all, for a vendor that is simulated without any.
+    """
 
     policy: Policy = field(default_factory=Policy)
     ca_bundle: str = ""
     proxy: str = ""
     proxy_password: str = ""
     proxy_trusted: bool = False
+    opener: Opener | None = None
 
 
 class Client:
@@ -223,7 +230,7 @@ class Client:
     def _open(self) -> httpx2.AsyncClient:
         if self._http is None:
             self._http = httpx2.AsyncClient(
-                transport=_transport(self._route),
+                transport=(self._route.opener or _transport)(self._route),
                 trust_env=False,
                 follow_redirects=False,
                 timeout=httpx2.Timeout(DEADLINE),

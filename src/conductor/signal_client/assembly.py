@@ -13,7 +13,7 @@ from conductor.core.config import Config
 from conductor.core.connector import Connector
 from conductor.core.integration import Integration
 from conductor.observe import redactor
-from conductor.outbound.client import Client, Route
+from conductor.outbound.client import Client, Opener, Route
 from conductor.outbound.guard import Policy
 from conductor.outbound.oauth2 import TokenSource
 from conductor.outbound.pace import Limiter, Limiters
@@ -45,6 +45,7 @@ class Egress:
 
     policy: Policy
     proxy: str = ""
+    opener: Opener | None = None
 
 
 class Assembly:
@@ -99,6 +100,7 @@ class Assembly:
             proxy=config.proxy or self._egress.proxy,
             proxy_password=config.proxy_password.get_secret_value(),
             proxy_trusted=not own,
+            opener=self._egress.opener,
         )
 
 
