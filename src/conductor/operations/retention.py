@@ -8,7 +8,7 @@ from conductor.analytics import artifacts
 from conductor.core import clock
 from conductor.core.integration import Integration
 from conductor.operations.system import System
-from conductor.store import cursors, integrations, journal, polls
+from conductor.store import cursors, expiry, integrations, polls
 from conductor.store.database import Connection
 
 KEY_SLACK = timedelta(days=7, minutes=5)  # beyond the vendor's retention: a week, and the overlap
@@ -25,7 +25,7 @@ async def expire(system: System) -> dict[str, int]:
     for integration in known:
         gone["batches"] += await _expire_batches(system, integration, now - keep)
     known_until = now - LONGEST_UPSTREAM - KEY_SLACK
-    gone["keys"] = await system.database.write(lambda connection: journal.expire_keys(connection, known_until))
+    gone["keys"] = await system.database.write(lambda connection: expiry.expire_keys(connection, known_until))
     gone["polls"] = await system.database.write(lambda connection: polls.expire(connection, now - keep))
     return gone
 
@@ -33,6 +33,6 @@ async def expire(system: System) -> dict[str, int]:
 async def _expire_batches(system: System, integration: Integration, before: datetime) -> int:
     def work(connection: Connection) -> int:
         passed = cursors.passed(connection, system.indexer.reader).get(integration.id, 0)
-        return journal.expire_batches(connection, integration.id, before, passed)
+        return expiry.expire_batches(connection, integration.id, before, passed)
 
     return await system.database.write(work)

@@ -1,4 +1,8 @@
-"""The audit log: who did what, to what, from where. Rows are appended and never changed."""
+"""The audit log: who did what, to what, from where.
+
+Rows are appended and never changed: triggers refuse it, and each row carries the link of a chain whose end is kept
+apart from the rows (docs/explanation/evidence.md). Processes on one PostgreSQL take turns at that end.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +12,22 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from conductor.core import clock
-from conductor.store import schema
+from conductor.store import chain, schema
 
+HEAD = "audit_chain"  # the fact that holds the end of the chain
 _table = schema.audit
+_WORDS = ("actor", "address", "action", "target", "detail")
+_READ_HEAD = select(schema.facts.c.value).where(schema.facts.c.name == HEAD)
+_HEAD = _READ_HEAD.with_for_update()
+_SOME = (
+    select(_table)
+    .where(_table.c.id > bindparam("after"), _table.c.id <= bindparam("to"))
+    .order_by(_table.c.id)
+    .limit(1000)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +53,22 @@ def append(
     address: str = "",
 ) -> None:
     """Write down one deed in the transaction of the deed itself. `detail` never holds a secret."""
-    row = {
-        "time": clock.to_micros(clock.now()),
-        "actor": actor,
-        "address": address,
-        "action": action,
-        "target": target,
-        "detail": msgspec.json.encode(detail or {}).decode(),
-    }
-    connection.execute(insert(_table), row)
+    text = connection.execute(_HEAD).scalar()
+    head = _lost_head(connection) if text is None else chain.read_head(text)
+    id_, time = head.id + 1, clock.to_micros(clock.now())
+    words = (actor, address, action, target, msgspec.json.encode(detail or {}).decode())
+    link = chain.of_entry(head.link, id_, time, *words)
+    row = dict(zip(_WORDS, words, strict=True))
+    connection.execute(insert(_table), {"id": id_, "time": time, **row, "chain": link})
+    moved = chain.AuditHead(id_, head.count + 1, link)
+    connection.execute(update(schema.facts).where(schema.facts.c.name == HEAD).values(value=moved.written()))
+
+
+def _lost_head(connection: Connection) -> chain.AuditHead:
+    """A new end for the chain, when the old one was taken away: the log goes on, and its proof tells of the loss."""
+    head = chain.AuditHead(id=connection.execute(select(func.max(_table.c.id))).scalar() or 0)
+    connection.execute(insert(schema.facts), {"name": HEAD, "value": head.written()})
+    return head
 
 
 def recent(connection: Connection, limit: int, before: int | None = None) -> list[Entry]:
@@ -65,3 +86,32 @@ def recent(connection: Connection, limit: int, before: int | None = None) -> lis
         )
         for row in rows
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the proof of the chain found: how many entries, and the first that is not as it was written."""
+
+    entries: int
+    broken: int | None = None
+    reason: str = ""
+
+
+def verify(connection: Connection) -> Verdict:
+    """Prove that no entry was changed, removed or added past Conductor. The log may grow meanwhile."""
+    text = connection.execute(_READ_HEAD).scalar()
+    if text is None:
+        return Verdict(0, 0, "The end of the chain is missing.")
+    head, reached = chain.read_head(text), chain.AuditHead()
+    while rows := connection.execute(_SOME, {"after": reached.id, "to": head.id}).all():
+        for row in rows:
+            link = chain.of_entry(reached.link, row.id, row.time, *(getattr(row, word) for word in _WORDS))
+            if link != row.chain:
+                return Verdict(reached.count, row.id, "It was changed, or one before it was removed.")
+            reached = chain.AuditHead(row.id, reached.count + 1, link)
+    if reached != head:
+        return Verdict(reached.count, reached.id + 1, "Entries are missing at the end.")
+    newest = connection.execute(select(func.max(_table.c.id))).scalar() or 0
+    if newest > chain.read_head(connection.execute(_READ_HEAD).scalar_one()).id:  # read after: it may have grown
+        return Verdict(reached.count, newest, "It was added past Conductor.")
+    return Verdict(reached.count)

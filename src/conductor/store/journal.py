@@ -8,7 +8,7 @@ because of what a signal contains: bodies are bytes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,7 +20,7 @@ from conductor.core import clock
 from conductor.core import signal as signals
 from conductor.core.errors import Fenced, NotFound
 from conductor.core.signal import Checkpoint, Signal
-from conductor.store import schema, zstd
+from conductor.store import chain, schema, zstd
 
 LIVE = "live"
 DAY = 86_400_000_000  # microseconds
@@ -29,14 +29,15 @@ _KNOWN = select(schema.signal_keys.c.key, schema.signal_keys.c.digest).where(
     schema.signal_keys.c.key.in_(bindparam("keys", expanding=True))
 )
 # Built once: a page's commit is the hot path, and building a statement costs as much as running it.
-_EPOCH = (
-    select(schema.fences.c.epoch).where(schema.fences.c.integration_id == bindparam("integration")).with_for_update()
+_FENCE = (
+    select(schema.fences.c.epoch, schema.fences.c.last_batch, schema.fences.c.chain)
+    .where(schema.fences.c.integration_id == bindparam("integration"))
+    .with_for_update()
 )
 _NEXT_BATCH = (
     update(schema.fences)
     .where(schema.fences.c.integration_id == bindparam("integration"))
-    .values(last_batch=schema.fences.c.last_batch + 1)
-    .returning(schema.fences.c.last_batch)
+    .values(last_batch=bindparam("batch"), chain=bindparam("link"))
 )
 _FIRST_CHECKPOINT = insert(schema.checkpoints)
 _NEXT_CHECKPOINT = (
@@ -120,6 +121,15 @@ class _Sorted:
     conflicts: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the next batch goes: its number, the link before it, and now, in microseconds."""
+
+    batch: int
+    previous: bytes | None
+    moment: int
+
+
 def take_over(connection: Connection, integration_id: int, lane: str = LIVE) -> Position:
     """Become the owner: older owners are fenced from now on. Raises NotFound for a removed integration."""
     fences, table = schema.fences, schema.integrations
@@ -134,10 +144,11 @@ def take_over(connection: Connection, integration_id: int, lane: str = LIVE) -> 
 
 def commit(connection: Connection, position: Position, page: Page, now: datetime) -> Committed:
     """Write one page and move the checkpoint. Raises Fenced when another owner came, or another commit."""
-    check_fence(connection, position)
+    fence = check_fence(connection, position)
     after = _move(connection, position, page, now)
     found = _sort(connection, position.integration_id, page.signals)
-    batch = _append(connection, position, page, found, now) if found.fresh else None
+    place = _Place(fence.last_batch + 1, fence.chain, clock.to_micros(now))
+    batch = _append(connection, position, page, found, place) if found.fresh else None
     done = Committed(after, len(found.fresh), found.duplicates, found.conflicts, batch)
     _count(connection, page, done)
     return done
@@ -187,12 +198,6 @@ def forget(connection: Connection, integration_id: int) -> None:
     connection.execute(update(fences).where(here).values(epoch=fences.c.epoch + 1))
 
 
-def expire_keys(connection: Connection, before: datetime) -> int:
-    """Forget keys committed before that day, of all integrations in one pass. Safe once no vendor can serve them."""
-    table, day = schema.signal_keys, clock.to_micros(before) // DAY
-    return connection.execute(delete(table).where(table.c.day < day)).rowcount
-
-
 def within(connection: Connection, integration_id: int, first: int, last: int, size: int) -> int:
     """The last batch of a range that keeps the range below that many bytes; one batch at the least."""
     table = schema.batches
@@ -208,17 +213,6 @@ def within(connection: Connection, integration_id: int, first: int, last: int, s
             return reached
         reached = batch
     return last
-
-
-def expire_batches(connection: Connection, integration_id: int, before: datetime, passed: int) -> int:
-    """Delete batches that every reader has passed, committed before that time."""
-    table = schema.batches
-    gone = delete(table).where(
-        table.c.integration_id == integration_id,
-        table.c.batch <= passed,
-        table.c.committed_at < clock.to_micros(before),
-    )
-    return connection.execute(gone).rowcount
 
 
 def stored(connection: Connection) -> int:
@@ -258,13 +252,15 @@ def _read_position(row: Row[Any], epoch: int) -> Position:
     )
 
 
-def check_fence(connection: Connection, position: Position) -> None:
-    """Raise Fenced unless the position's owner still owns.
+def check_fence(connection: Connection, position: Position) -> Row[int, int, bytes | None]:
+    """The fence's epoch, last batch and link. Raises Fenced unless the position's owner still owns.
 
     On PostgreSQL the row stays locked to the end of the transaction, so no take-over comes between.
     """
-    if connection.execute(_EPOCH, {"integration": position.integration_id}).scalar() != position.epoch:
+    fence = connection.execute(_FENCE, {"integration": position.integration_id}).one_or_none()
+    if fence is None or fence.epoch != position.epoch:
         raise Fenced()
+    return fence
 
 
 def _move(connection: Connection, position: Position, page: Page, now: datetime) -> Position:
@@ -319,32 +315,30 @@ def _sort(connection: Connection, integration_id: int, page: Sequence[Signal]) -
     return _Sorted(fresh, len(keyed) - len(fresh), conflicts)
 
 
-def _append(connection: Connection, position: Position, page: Page, found: _Sorted, now: datetime) -> int:
-    batch = int(connection.execute(_NEXT_BATCH, {"integration": position.integration_id}).scalar_one())
-    moment = clock.to_micros(now)
-    keys = [
-        {
-            "key": key,
-            "integration_id": position.integration_id,
-            "digest": signals.digest(signal.raw),
-            "day": moment // DAY,
-        }
+def _append(connection: Connection, position: Position, page: Page, found: _Sorted, place: _Place) -> int:
+    """The batch row with its link, its keys, and the fence's counter. The fence is locked, so nobody else appends."""
+    connection.execute(_ADD_KEYS, _keys(position.integration_id, found, place.moment // DAY))
+    body, size = pack(list(found.fresh.values()))
+    header = chain.Header(
+        integration_id=position.integration_id,
+        batch=place.batch,
+        lane=position.lane,
+        poll_id=page.poll_id,
+        committed_at=place.moment,
+        signals=len(found.fresh),
+        size=size,
+    )
+    link = chain.of_batch(place.previous, header, body)
+    connection.execute(_ADD_BATCH, asdict(header) | {"body": body, "chain": link})
+    connection.execute(_NEXT_BATCH, {"integration": position.integration_id, "batch": place.batch, "link": link})
+    return place.batch
+
+
+def _keys(integration_id: int, found: _Sorted, day: int) -> list[dict[str, object]]:
+    return [
+        {"key": key, "integration_id": integration_id, "digest": signals.digest(signal.raw), "day": day}
         for key, signal in found.fresh.items()
     ]
-    connection.execute(_ADD_KEYS, keys)
-    body, size = pack(list(found.fresh.values()))
-    row = {
-        "integration_id": position.integration_id,
-        "batch": batch,
-        "lane": position.lane,
-        "poll_id": page.poll_id,
-        "committed_at": moment,
-        "signals": len(found.fresh),
-        "size": size,
-        "body": body,
-    }
-    connection.execute(_ADD_BATCH, row)
-    return batch
 
 
 def _count(connection: Connection, page: Page, done: Committed) -> None:

@@ -19,8 +19,8 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Engine, event, insert, select
 
 from conductor.core.errors import Conflict, SettingsError, StoreError, StoreFull
+from conductor.store import audit, integrations, migrations, schema
 from conductor.store import database as databases
-from conductor.store import integrations, migrations, schema
 from conductor.store.database import GROUP, Database, sqlite_url
 
 FACTS = schema.facts
@@ -44,7 +44,8 @@ def put(name: str, value: str = "") -> Callable[[Connection], None]:
 
 
 def names(connection: Connection) -> list[str]:
-    return list(connection.execute(select(FACTS.c.name).order_by(FACTS.c.name)).scalars())
+    mine = FACTS.c.name != audit.HEAD
+    return list(connection.execute(select(FACTS.c.name).where(mine).order_by(FACTS.c.name)).scalars())
 
 
 def refuse(_connection: Connection) -> NoReturn:
@@ -383,8 +384,8 @@ def test_after_a_damaged_file_the_writer_is_closed_for_good(migrated_sqlite_url:
 
 def test_the_id_of_a_deleted_row_is_never_used_again(store_engine: Engine) -> None:
     with store_engine.begin() as connection:
-        table = schema.audit
-        row = {"time": 0, "actor": "", "address": "", "action": "", "target": "", "detail": "{}"}
+        table = schema.users
+        row = {"email": "a@example.com", "name": "", "role": "viewer", "password": "", "created_at": 0}
         first = connection.execute(insert(table).values(row).returning(table.c.id)).scalar_one()
         connection.execute(table.delete())
         assert connection.execute(insert(table).values(row).returning(table.c.id)).scalar_one() > first

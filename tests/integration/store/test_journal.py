@@ -21,7 +21,7 @@ from conductor.core import signal as signals
 from conductor.core.errors import Fenced, NotFound
 from conductor.core.integration import Integration
 from conductor.core.signal import Checkpoint, Signal
-from conductor.store import integrations, journal, polls, schema
+from conductor.store import expiry, integrations, journal, polls, schema
 from conductor.store.database import Database
 from conductor.store.journal import Committed, Page, Position
 
@@ -326,7 +326,7 @@ def test_keys_of_earlier_days_are_forgotten_and_the_others_stay(connection: Conn
     for days, name in ((3, b"oldest"), (2, b"old"), (0, b"new")):
         journal.commit(connection, position, page(poll_id, name), NOW - timedelta(days=days))
     journal.commit(connection, other, page(other_poll, b"oldest"), NOW - timedelta(days=3))
-    assert journal.expire_keys(connection, NOW - timedelta(days=2)) == 2
+    assert expiry.expire_keys(connection, NOW - timedelta(days=2)) == 2
     done = journal.commit(connection, position, page(poll_id, b"oldest", b"old", b"new"), NOW)
     assert (done.new, done.duplicates) == (1, 2)
     assert journal.commit(connection, other, page(other_poll, b"oldest"), NOW).new == 1
@@ -365,11 +365,11 @@ def test_batches_are_deleted_when_old_and_passed_by_every_reader(connection: Con
         journal.commit(connection, position, page(poll_id, b"%d" % days), NOW - timedelta(days=days))
     journal.commit(connection, other, page(other_poll, b"5"), NOW - timedelta(days=5))
     here = position.integration_id
-    assert journal.expire_batches(connection, here, NOW - timedelta(days=9), passed=4) == 0
-    assert journal.expire_batches(connection, here, NOW, passed=0) == 0
-    assert journal.expire_batches(connection, here, NOW - timedelta(days=3), passed=1) == 1
+    assert expiry.expire_batches(connection, here, NOW - timedelta(days=9), passed=4) == 0
+    assert expiry.expire_batches(connection, here, NOW, passed=0) == 0
+    assert expiry.expire_batches(connection, here, NOW - timedelta(days=3), passed=1) == 1
     assert [batch.batch for batch in journal.read(connection, here, 1, 9)] == [2, 3, 4]
-    assert journal.expire_batches(connection, here, NOW - timedelta(days=3), passed=4) == 1
+    assert expiry.expire_batches(connection, here, NOW - timedelta(days=3), passed=4) == 1
     assert journal.stored(connection) == 3
     with pytest.raises(NotFound):
         journal.find(connection, here, 1, 0)

@@ -5,8 +5,23 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from conductor.store import chain
+
 revision = "0002"
 down_revision = "0001"
+
+ROWS = 200  # read and linked at once
+SQLITE_KEEPS = tuple(
+    f"CREATE TRIGGER audit_keeps_{deed.lower()} BEFORE {deed} ON audit "
+    "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
+    for deed in ("UPDATE", "DELETE")
+)
+POSTGRESQL_KEEPS = (
+    "CREATE FUNCTION audit_keeps() RETURNS trigger LANGUAGE plpgsql AS "
+    "$$ BEGIN RAISE EXCEPTION 'the audit log is append-only'; END $$",
+    "CREATE TRIGGER audit_keeps_rows BEFORE UPDATE OR DELETE ON audit FOR EACH ROW EXECUTE FUNCTION audit_keeps()",
+    "CREATE TRIGGER audit_keeps_all BEFORE TRUNCATE ON audit FOR EACH STATEMENT EXECUTE FUNCTION audit_keeps()",
+)
 
 
 def upgrade() -> None:
@@ -121,3 +136,65 @@ def upgrade() -> None:
         )
 
     # ### end Alembic commands ###
+    connection = op.get_bind()
+    _chain_batches(connection)
+    _chain_audit(connection)
+    _keep_audit(connection)
+
+
+def _chain_batches(connection: sa.Connection) -> None:
+    """Link what earlier versions committed; the batches that they let go are the chain's anchor."""
+    fences = sa.table("fences", *map(sa.column, ("integration_id", "last_batch", "chain", "expired_batch")))
+    for integration_id, last in connection.execute(sa.select(fences.c.integration_id, fences.c.last_batch)).all():
+        first, link = _chain_one(connection, integration_id)
+        values = {"chain": link, "expired_batch": last if first is None else first - 1}
+        connection.execute(sa.update(fences).where(fences.c.integration_id == integration_id).values(values))
+
+
+def _chain_one(connection: sa.Connection, integration_id: int) -> tuple[int | None, bytes | None]:
+    """The first batch that is there and the last link."""
+    names = ("integration_id", "batch", "lane", "poll_id", "committed_at", "signals", "size", "body", "chain")
+    table = sa.table("batches", *map(sa.column, names))
+    here = table.c.integration_id == integration_id
+    write = sa.update(table).where(here, table.c.batch == sa.bindparam("number")).values(chain=sa.bindparam("link"))
+    first: int | None = None
+    link: bytes | None = None
+    after = 0
+    while True:
+        some = sa.select(table).where(here, table.c.batch > after).order_by(table.c.batch).limit(ROWS)
+        rows = connection.execute(some).all()
+        if not rows:
+            return first, link
+        links = []
+        for row in rows:
+            link = chain.of_batch(link, chain.Header(*row[:7]), row.body)
+            links.append({"number": row.batch, "link": link})
+        connection.execute(write, links)
+        first, after = first or rows[0].batch, rows[-1].batch
+
+
+def _chain_audit(connection: sa.Connection) -> None:
+    """Link the entries of earlier versions, and write the head apart from them."""
+    words = ("actor", "address", "action", "target", "detail")
+    table = sa.table("audit", *map(sa.column, ("id", "time", *words, "chain")))
+    facts = sa.table("facts", sa.column("name"), sa.column("value"))
+    write = sa.update(table).where(table.c.id == sa.bindparam("number")).values(chain=sa.bindparam("link"))
+    head = chain.AuditHead()
+    while True:
+        some = sa.select(table).where(table.c.id > head.id).order_by(table.c.id).limit(ROWS)
+        rows = connection.execute(some).all()
+        if not rows:
+            break
+        links = []
+        for row in rows:
+            link = chain.of_entry(head.link, row.id, row.time, *(getattr(row, word) for word in words))
+            head = chain.AuditHead(row.id, head.count + 1, link)
+            links.append({"number": row.id, "link": link})
+        connection.execute(write, links)
+    connection.execute(sa.insert(facts), {"name": "audit_chain", "value": head.written()})
+
+
+def _keep_audit(connection: sa.Connection) -> None:
+    """No entry is changed or deleted, whoever asks."""
+    for statement in SQLITE_KEEPS if connection.dialect.name == "sqlite" else POSTGRESQL_KEEPS:
+        connection.exec_driver_sql(statement)
