@@ -16,7 +16,7 @@ from typing import Any
 from conductor import catalog
 from conductor.analytics import artifacts
 from conductor.analytics.engine import Analytics
-from conductor.core.errors import KeyWrong, SettingsError, StoreBusy, StoreFull
+from conductor.core.errors import KeyWrong, SettingsError, StoreBusy, StorePaused
 from conductor.indexer.indexer import Indexer
 from conductor.observe import Metrics, log
 from conductor.operations import accounts, retention
@@ -174,7 +174,7 @@ async def _run(system: System, web: Sequence[Coroutine[Any, Any, None]], stop: a
 
 async def _expire(system: System) -> None:
     while True:
-        with suppress(StoreFull):
+        with suppress(StorePaused):
             gone = await retention.expire(system)
             if any(gone.values()):
                 log(logging.INFO, "retention: deleted what is old", gone)

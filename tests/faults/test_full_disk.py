@@ -48,7 +48,7 @@ def _fill(folder: Path) -> Path:
 
 
 def test_collecting_pauses_and_resumes_by_itself(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(poller, "FULL_DISK_RETRY", 0.2)
+    monkeypatch.setattr(poller, "STORE_RETRY", 0.2)
 
     async def work() -> None:
         async with collecting(small_disk, TenantSpec(history=3000, days=1)) as it:

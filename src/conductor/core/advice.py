@@ -187,6 +187,18 @@ _HERE = {
         ("Free space.", "Or shorten retention with `--retention-days`."),
         "disk full",
     ),
+    "local.storage.away": Advice(
+        "The database does not answer.",
+        "Collection is paused and goes on by itself when the database is back; positions are saved, and events stay "
+        "at the vendor meanwhile. Whether the last change was saved is not known.",
+        ("Check that the database server runs and that this host reaches it.",),
+        "database away",
+    ),
+    "store.held": Advice(
+        "Another worker polls this integration at the moment.",
+        "Nothing was changed.",
+        ("Try again in a moment.",),
+    ),
     "local.datadir.busy": Advice(
         "Another Conductor uses {path} (process {pid}).",
         "Stop it or choose another `--data`.",

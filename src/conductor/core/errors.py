@@ -18,8 +18,11 @@ ConductorError
 │   └── UnexpectedResponse     a developer must act
 ├── NormalizeError             one signal: keep it raw, count it
 ├── Fenced                     another owner took the integration over
+├── Held                       another worker polls the integration
 └── StoreError                 stop the process
-    └── StoreFull              pause, keep serving
+    └── StorePaused            pause, keep serving, go on by itself
+        ├── StoreFull          no room
+        └── StoreAway          the database server does not answer
 """
 
 from __future__ import annotations
@@ -176,13 +179,31 @@ class Fenced(ConductorError):
     code = "store.fenced"
 
 
+class Held(ConductorError):
+    """Another worker polls this integration."""
+
+    code = "store.held"
+
+
 class StoreError(ConductorError):
     """The database cannot be used."""
 
     code = "local.storage.failed"
 
 
-class StoreFull(StoreError):
+class StorePaused(StoreError):
+    """The database cannot be used for the moment; it heals without us, or by an operator, while we wait."""
+
+    code = "local.storage.paused"
+
+
+class StoreAway(StorePaused):
+    """The database server does not answer. Whether the last write was done is not known."""
+
+    code = "local.storage.away"
+
+
+class StoreFull(StorePaused):
     """There is no room left on the disk."""
 
     code = "local.storage.full"

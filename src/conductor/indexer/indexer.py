@@ -21,7 +21,7 @@ from conductor.catalog import Catalog
 from conductor.core import clock
 from conductor.core.artifact import Artifact
 from conductor.core.connector import Connector
-from conductor.core.errors import NormalizeError, StoreFull
+from conductor.core.errors import NormalizeError, StorePaused
 from conductor.core.signal import Signal
 from conductor.observe import Metrics, log
 from conductor.store import cursors, integrations, journal
@@ -33,7 +33,7 @@ BATCHES = 100  # in one insert: about 10,000 artifacts
 BYTES = 64 * 2**20  # in one insert, at the most
 GATHER = 0.5  # seconds between two inserts while little comes: a few large parts cost less than many small ones
 IDLE = 5.0  # seconds between two looks when nobody wakes us: another process may commit too
-FULL_DISK_RETRY = 10.0  # seconds
+STORE_RETRY = 10.0  # seconds
 T = TypeVar("T")
 
 
@@ -80,14 +80,14 @@ class Indexer:
             await self._database.write(lambda connection: cursors.reset(connection, self.reader))
 
     async def run(self) -> None:
-        """Index until stopped. Raises StoreError; a full disk is waited out."""
+        """Index until stopped. Raises StoreError; a store that heals is waited for."""
         while not self._stopping:
             self._wake.clear()
             try:
                 behind = await self.catch_up()
-            except StoreFull as error:
-                log(logging.ERROR, "indexer: paused, the disk is full", {"code": error.code})
-                await self._rest(FULL_DISK_RETRY)
+            except StorePaused as error:
+                log(logging.ERROR, "indexer: paused", {"code": error.code, "reason": error})
+                await self._rest(STORE_RETRY)
                 continue
             if behind < BATCHES:
                 await self._gather() if behind else await self._rest(IDLE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -17,7 +17,7 @@ from conductor.core.errors import (
     RateLimited,
     SourceError,
     StoreError,
-    StoreFull,
+    StorePaused,
     Unavailable,
     UnexpectedResponse,
 )
@@ -31,7 +31,7 @@ from conductor.store import gaps, journal, polls
 from conductor.store.database import Connection, Database
 from conductor.store.journal import Page, Position
 
-FULL_DISK_RETRY = 10.0  # seconds
+STORE_RETRY = 10.0  # seconds
 NEW_SECRET = timedelta(minutes=5)  # a secret changed at the vendor may take a while to work
 NEW_SECRET_RETRY = 60.0  # seconds
 OUTAGE = "checkpoint.expired"
@@ -40,11 +40,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What every poller works with. `committed` is called after each commit that brought something new."""
+    """What every poller works with. `committed` is called after each commit that brought something new; `worker` is the
+    process's name in a shared store, empty where nobody else polls."""
 
     database: Database
     metrics: Metrics
     committed: Callable[[], None]
+    worker: str = ""
 
 
 class Poller:
@@ -63,7 +65,7 @@ class Poller:
         self._asked: list[asyncio.Future[Poll]] = []
 
     async def run(self, first_delay: float = 0.0) -> None:
-        """Poll until stopped. Raises StoreError, Fenced, and whatever a connector's bug raises."""
+        """Poll until stopped. Raises StoreError, Fenced, Held, and whatever a connector's bug raises."""
         delay = first_delay
         try:
             while not self._stopping:
@@ -89,7 +91,7 @@ class Poller:
         return future
 
     async def poll_once(self) -> Poll:
-        """One poll, recorded. Raises StoreError, Fenced."""
+        """One poll, recorded. Raises StoreError, Fenced, Held."""
         if self._position is None:
             self._position = await self._take_over()
         started = clock.now()
@@ -100,7 +102,8 @@ class Poller:
             outcome = await self._outcome(poll_id, usage)
         except asyncio.CancelledError:
             integration_id, now = self.integration.id, clock.now()
-            await self._write(lambda connection: polls.interrupt(connection, integration_id, now))
+            with suppress(StorePaused):  # taking over closes the record then
+                await self._write(lambda connection: polls.interrupt(connection, integration_id, now))
             raise
         await self._source.http.close()
         poll = await self._write(lambda connection: polls.end(connection, poll_id, outcome, clock.now()))
@@ -113,22 +116,22 @@ class Poller:
         begun = asyncio.get_running_loop().time()
         try:
             poll = await self.poll_once()
-        except StoreFull as error:
+        except StorePaused as error:
             log(logging.ERROR, f"{self._slug}: {error}", {"integration": self.integration.name, "code": error.code})
             self._position = None  # the record in hand stays open; taking over closes it
             self._answer(asked, error)
-            return FULL_DISK_RETRY
+            return STORE_RETRY
         self._answer(asked, poll)
         if poll.result != OK and poll.retry_at is not None:
             return (poll.retry_at - clock.now()).total_seconds()
         return self._interval.total_seconds() - (asyncio.get_running_loop().time() - begun)
 
-    def _answer(self, asked: list[asyncio.Future[Poll]], answer: Poll | StoreFull) -> None:
+    def _answer(self, asked: list[asyncio.Future[Poll]], answer: Poll | StorePaused) -> None:
         for future in asked:
             self._asked.remove(future)
             if future.done():
                 continue
-            if isinstance(answer, StoreFull):
+            if isinstance(answer, StorePaused):
                 future.set_exception(answer)
             else:
                 future.set_result(answer)
@@ -148,8 +151,9 @@ class Poller:
         integration_id, now = self.integration.id, clock.now()
 
         def work(connection: Connection) -> Position:
+            position = journal.take_over(connection, integration_id, worker=self._tools.worker)
             polls.interrupt(connection, integration_id, now)
-            return journal.take_over(connection, integration_id)
+            return position
 
         return await self._write(work)
 

@@ -7,7 +7,7 @@ import logging
 from datetime import datetime, timedelta
 
 from conductor.core import clock, schedule
-from conductor.core.errors import ConductorError, Conflict, Fenced, StoreError, StoreFull
+from conductor.core.errors import ConductorError, Conflict, Fenced, StoreError, StorePaused
 from conductor.core.integration import Integration
 from conductor.core.poll import Poll
 from conductor.observe import log
@@ -22,7 +22,7 @@ GRACE = 10.0  # seconds a poller may take to leave at the end
 EDIT_GRACE = 3.0  # seconds when it is replaced: a change must take effect within five
 START_SPREAD = timedelta(milliseconds=300)  # for each integration: a thousand start over five minutes
 CRASH_CAP = 300.0  # seconds
-FULL_DISK_RETRY = 10.0  # seconds
+STORE_RETRY = 10.0  # seconds
 BEING_MADE = 2.0  # seconds a poller may take to be made
 
 
@@ -147,8 +147,8 @@ class Supervisor:
             except SecretUnreadable as error:
                 await self._tell_broken(integration, error)
                 wait = schedule.HOURLY.total_seconds()
-            except StoreFull:
-                wait = FULL_DISK_RETRY
+            except StorePaused:
+                wait = STORE_RETRY
             except StoreError as error:
                 self._fail(error)
                 return
@@ -174,8 +174,8 @@ class Supervisor:
         now = clock.now()
         try:
             await self._tools.database.write(lambda connection: polls.fail(connection, integration.id, outcome, now))
-        except StoreFull:
-            return  # the tile tells the full disk
+        except StorePaused:
+            return  # the tile tells it
         except StoreError as failure:
             self._fail(failure)
 

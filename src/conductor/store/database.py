@@ -12,6 +12,7 @@ import collections
 import sqlite3
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -20,6 +21,7 @@ import sqlalchemy
 from sqlalchemy import Connection as Connection
 from sqlalchemy import Engine, event
 
+from conductor.core import clock
 from conductor.core.errors import StoreError, StoreFull
 
 GROUP = 64  # writes committed together
@@ -34,11 +36,23 @@ class Database:
     """Runs functions of a connection: `write` in the writer's transaction, `read` on a read-only one.
 
     Opened and closed by `open()` and `close()`, which are safe twice. Blocking work goes through the loop's
-    `run_in_executor` only. After an I/O error the writer is closed for good: `failed` is set and the process must end.
+    `run_in_executor` only. `shared` says that other processes may use it too, as they may a PostgreSQL; `now` is the
+    database's clock where that is SQLite. After an I/O error the writer is closed for good: `failed` is set and the
+    process must end.
     """
 
-    def __init__(self, url: str, *, writer: Executor | None = None, readers: Executor | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        writer: Executor | None = None,
+        readers: Executor | None = None,
+        shared: bool | None = None,
+        now: Callable[[], datetime] = clock.now,
+    ) -> None:
         self.url = sqlalchemy.make_url(url)
+        self.shared = self.url.get_backend_name() != "sqlite" if shared is None else shared
+        self._now = now
         self.failed: StoreError | None = None
         self.full = False  # the last write found no room on the disk
         self._writer = writer or ThreadPoolExecutor(1, "store-writer")
@@ -55,6 +69,7 @@ class Database:
         """The writing engine, for migrations."""
         if self._engine is None:
             self._engine = _writing_engine(self.url)
+            self._tell_time(self._engine)
         return self._engine
 
     async def prepare(self, work: Callable[[Engine], None]) -> None:
@@ -64,7 +79,9 @@ class Database:
     async def open(self) -> None:
         """Connect. The schema is brought up to date by `conductor.store.migrations`. Raises StoreError."""
         loop = asyncio.get_running_loop()
-        self._read_engine = self._read_engine or _reading_engine(self.url)
+        if self._read_engine is None:
+            self._read_engine = _reading_engine(self.url)
+            self._tell_time(self._read_engine)
         await loop.run_in_executor(self._writer, self._connect)
 
     async def close(self) -> None:
@@ -99,6 +116,15 @@ class Database:
     def _prepare(self, work: Callable[[Engine], None]) -> None:
         with _Translated():
             work(self.engine)
+
+    def _tell_time(self, engine: Engine) -> None:
+        """SQLite has no clock of its own to ask: `store_now()` is a function of each connection."""
+        if engine.dialect.name == "sqlite":
+
+            def register(connection: sqlite3.Connection, _record: object) -> None:
+                connection.create_function("store_now", 0, lambda: clock.to_micros(self._now()))
+
+            event.listen(engine, "connect", register)
 
     def _connect(self) -> None:
         with _Translated():

@@ -18,9 +18,9 @@ from sqlalchemy.exc import IntegrityError
 
 from conductor.core import clock
 from conductor.core import signal as signals
-from conductor.core.errors import Fenced, NotFound
+from conductor.core.errors import Fenced, Held, NotFound
 from conductor.core.signal import Checkpoint, Signal
-from conductor.store import chain, schema, zstd
+from conductor.store import chain, leases, schema, zstd
 
 LIVE = "live"
 DAY = 86_400_000_000  # microseconds
@@ -130,15 +130,21 @@ class _Place:
     moment: int
 
 
-def take_over(connection: Connection, integration_id: int, lane: str = LIVE) -> Position:
-    """Become the owner: older owners are fenced from now on. Raises NotFound for a removed integration."""
+def take_over(connection: Connection, integration_id: int, lane: str = LIVE, *, worker: str = "") -> Position:
+    """Become the owner: older owners are fenced from now on. Without a name the integration is free again afterwards.
+
+    Raises Held while another worker lives that owns it, NotFound for a removed integration.
+    """
     fences, table = schema.fences, schema.integrations
     # On PostgreSQL the lock makes a removal wait, which then fences this owner.
     here = select(table.c.id).where(table.c.id == integration_id, table.c.removed_at.is_(None))
     if connection.execute(here.with_for_update(read=True)).first() is None:
         raise NotFound(f"There is no integration {integration_id}.")
-    grow = update(fences).where(fences.c.integration_id == integration_id).values(epoch=fences.c.epoch + 1)
-    epoch = connection.execute(grow.returning(fences.c.epoch)).scalar_one()
+    grow = update(fences).where(fences.c.integration_id == integration_id, leases.free_for(worker))
+    grow = grow.values(epoch=fences.c.epoch + 1, owner=worker)
+    epoch = connection.execute(grow.returning(fences.c.epoch)).scalar_one_or_none()
+    if epoch is None:
+        raise Held()
     return _position(connection, integration_id, lane, epoch)
 
 

@@ -91,7 +91,6 @@ fences = Table(
     Column("epoch", BigInteger, nullable=False, comment="grows with every change of owner"),
     Column("last_batch", BigInteger, nullable=False),
     Column("owner", Text, nullable=False, server_default="", comment="the worker that polls it; empty: nobody"),
-    Column("expires", BigInteger, comment="the lease, by the database's clock; NULL: it does not run out"),
     Column("poll_asked", BigInteger, comment="another process wants a poll at once; by the database's clock"),
     Column("chain", LargeBinary, comment="SHA-256 of the newest batch, chained; NULL before the first"),
     Column("expired_batch", BigInteger, nullable=False, server_default="0", comment="the newest that was let go"),
@@ -227,7 +226,8 @@ workers = Table(
     Column("id", Text, primary_key=True, comment="new with every start"),
     Column("host", Text, nullable=False),
     Column("pid", Integer, nullable=False),
-    Column("started_at", BigInteger, nullable=False),
+    Column("reader", Text, nullable=False, comment="whose cursors it moves"),
+    Column("started_at", BigInteger, nullable=False, comment="by the database's clock"),
     Column("expires", BigInteger, nullable=False, comment="by the database's clock"),
     comment="The processes that share the integrations.",
 )

@@ -32,7 +32,8 @@ def upgrade() -> None:
         sa.Column("id", sa.Text(), nullable=False, comment="new with every start"),
         sa.Column("host", sa.Text(), nullable=False),
         sa.Column("pid", sa.Integer(), nullable=False),
-        sa.Column("started_at", sa.BigInteger(), nullable=False),
+        sa.Column("reader", sa.Text(), nullable=False, comment="whose cursors it moves"),
+        sa.Column("started_at", sa.BigInteger(), nullable=False, comment="by the database's clock"),
         sa.Column("expires", sa.BigInteger(), nullable=False, comment="by the database's clock"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_workers")),
         comment="The processes that share the integrations.",
@@ -96,14 +97,6 @@ def upgrade() -> None:
         batch_op.add_column(
             sa.Column(
                 "owner", sa.Text(), server_default="", nullable=False, comment="the worker that polls it; empty: nobody"
-            )
-        )
-        batch_op.add_column(
-            sa.Column(
-                "expires",
-                sa.BigInteger(),
-                nullable=True,
-                comment="the lease, by the database's clock; NULL: it does not run out",
             )
         )
         batch_op.add_column(
