@@ -34,6 +34,7 @@ from conductor.web import server
 from conductor.web.app import create_app
 
 EXPIRE_EVERY = 3600.0  # seconds
+MIB = 1024 * 1024  # bytes
 
 
 @contextmanager
@@ -70,7 +71,7 @@ async def opened(
         analytics = Analytics(directory / "analytics", url=settings.clickhouse_url)
         stack.push_async_callback(analytics.close)
         await analytics.open(artifacts.prepare)
-        egress = Egress(Policy(settings.allowed), settings.proxy, opener)
+        egress = Egress(Policy(settings.allowed), settings.proxy, settings.max_answer_mib * MIB, opener)
         system = _system(settings, base_url or f"http://{settings.bind}", egress, database, vault, analytics)
         await system.indexer.prepare()
         yield system

@@ -12,6 +12,7 @@ from conductor.core.errors import SettingsError
 from conductor.outbound import guard
 
 LONGEST_RETENTION = 36_500  # days
+LARGEST_ANSWER = 256  # MiB
 
 
 def _setting(name: str, help: str, default: Any) -> Any:
@@ -32,6 +33,7 @@ class Settings:
     )
     log_format: str = _setting("LOG_FORMAT", "line or json.", "line")
     proxy: str = _setting("PROXY", "HTTP proxy for integrations that name none.", "")
+    max_answer_mib: int = _setting("MAX_ANSWER_MIB", "Largest answer of a vendor that is read, in MiB.", 8)
     key_file: str = _setting("KEY_FILE", "File of the master key; conductor.key in the data directory by default.", "")
     database_url: str = _setting("DATABASE_URL", "PostgreSQL instead of SQLite, for example postgresql+psycopg://…", "")
     clickhouse_url: str = _setting("CLICKHOUSE_URL", "A ClickHouse server instead of the embedded engine.", "")
@@ -86,6 +88,8 @@ def _read(name: str, value: Any, default: Any) -> Any:
 def _check(settings: Settings) -> None:
     if not 1 <= settings.retention_days <= LONGEST_RETENTION:
         raise SettingsError(f"CONDUCTOR_RETENTION_DAYS must be from 1 to {LONGEST_RETENTION}.")
+    if not 1 <= settings.max_answer_mib <= LARGEST_ANSWER:
+        raise SettingsError(f"CONDUCTOR_MAX_ANSWER_MIB must be from 1 to {LARGEST_ANSWER}.")
     if settings.log_format not in ("line", "json"):
         raise SettingsError("CONDUCTOR_LOG_FORMAT must be line or json.")
     if bool(settings.tls_cert) != bool(settings.tls_key):

@@ -30,8 +30,8 @@ def test_nothing_needs_to_be_set() -> None:
 
 @pytest.mark.parametrize("field", dataclasses.fields(Settings), ids=lambda field: field.name)
 def test_every_setting_has_its_variable(field: dataclasses.Field[Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    values = {"bind": "0.0.0.0:443", "retention_days": "7", "allow_private_targets": "10.0.0.0/8", "log_format": "json"}
-    value = values.get(field.name, "/somewhere")
+    values = {"bind": "0.0.0.0:443", "allow_private_targets": "10.0.0.0/8", "log_format": "json"}
+    value = values.get(field.name, "7" if isinstance(field.default, int) else "/somewhere")
     pair = {"tls_cert": "tls_key", "tls_key": "tls_cert"}.get(field.name)
     if pair:
         monkeypatch.setenv(f"CONDUCTOR_{pair.upper()}", "/other")
@@ -77,6 +77,7 @@ REFUSED = {
         "127.0.0.1:65536",
         "127.0.0.1:²",
     ],
+    "CONDUCTOR_MAX_ANSWER_MIB": ["0", "257", "-1", "x", "8.5"],
     "CONDUCTOR_RETENTION_DAYS": ["0", "36501", "-1", "x", "1.5", "1e3"],
     "CONDUCTOR_LOG_FORMAT": ["JSON", "text"],
     "CONDUCTOR_ALLOW_PRIVATE_TARGETS": ["x", "10.0.0.1/8", "10.0.0.0/33", "127.0.0.1/32,oops", "localhost"],

@@ -141,7 +141,9 @@ _NETWORK = {
 _ANSWERS = {
     "source.too_large": Advice(
         "An answer was larger than we accept.",
-        "It was not read to its end. The position is unchanged; we try again.",
+        "It was not read beyond {limit} bytes. The position is unchanged; we try again. If what the vendor sends is "
+        "right, allow more with CONDUCTOR_MAX_ANSWER_MIB.",
+        ("If what the vendor sends is right, allow more with CONDUCTOR_MAX_ANSWER_MIB.",),
         short="answer too large",
     ),
     "source.truncated": Advice(

@@ -1,54 +1,118 @@
-"""Reads an answer's body without trusting it: bounded after decompression, gzip at most once."""
+"""Reads an answer's body without trusting it: bounded after decompression, gzip at most once, not drop by drop."""
 
 from __future__ import annotations
 
+import asyncio
 import zlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
+from hashlib import sha256
 
 from conductor.core.errors import Unavailable, UnexpectedResponse
 
 MAX_BODY = 8 * 1024 * 1024  # bytes, decompressed
+GRACE = 10.0  # seconds from the headers on, in which a body may come as slowly as it likes
+SLOWEST = 1024.0  # bytes a second after that, as they travel
+_PIECE = 64 * 1024  # bytes that are decompressed at once
 _GZIP = 16 + zlib.MAX_WBITS
+
+
+class TooLarge(UnexpectedResponse):
+    """The answer is larger than we take.
+
+    `sha256` is of its first `limit` bytes, decompressed; `told` is its whole length, where the server announced it.
+    """
+
+    code = "source.too_large"
+
+    def __init__(self, sha256: bytes, limit: int, told: int | None) -> None:
+        super().__init__(f"The answer is larger than {limit} bytes.", limit=limit)
+        self.sha256 = sha256
+        self.told = told
 
 
 async def read(chunks: AsyncIterator[bytes], headers: Mapping[str, str], *, limit: int = MAX_BODY) -> bytes:
     """The decoded body.
 
-    Raises UnexpectedResponse when it is too large, damaged or encoded as we did not ask, Unavailable when cut short.
+    Raises TooLarge, UnexpectedResponse when it is damaged or encoded as we did not ask, Unavailable when it is cut
+    short or comes too slowly.
     """
     encoding = headers.get("content-encoding", "identity").strip().lower()
-    if encoding in ("", "identity"):
-        return await _plain(chunks, limit)
-    if encoding != "gzip":
+    if encoding not in ("", "identity", "gzip"):
         raise UnexpectedResponse("The answer is encoded in a way we did not ask for.", code="source.encoding")
-    return await _gunzip(chunks, limit)
+    async with aclosing(_brisk(chunks)) as brisk:
+        if encoding == "gzip":
+            return await _gunzip(brisk, limit)
+        return await _plain(brisk, limit, headers.get("content-length", ""))
 
 
-async def _plain(chunks: AsyncIterator[bytes], limit: int) -> bytes:
-    body = bytearray()
+async def _brisk(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """The same chunks, as long as they come fast enough on the whole."""
+    begun = asyncio.get_running_loop().time()
+    seen = 0
+    while True:
+        try:
+            async with asyncio.timeout_at(begun + GRACE + seen / SLOWEST):
+                chunk = await anext(chunks)
+        except StopAsyncIteration:
+            return
+        except TimeoutError as error:
+            raise Unavailable("The answer comes too slowly.", code="net.timeout") from error
+        seen += len(chunk)
+        yield chunk
+
+
+async def _plain(chunks: AsyncIterator[bytes], limit: int, length: str) -> bytes:
+    body = _Body(limit, int(length) if length.isascii() and length.isdigit() else None)
     async for chunk in chunks:
-        body += chunk
-        _check(len(body), limit)
-    return bytes(body)
+        body.add(chunk)
+    return body.whole()
 
 
 async def _gunzip(chunks: AsyncIterator[bytes], limit: int) -> bytes:
-    body = bytearray()
+    body = _Body(limit, None)
     stream = zlib.decompressobj(_GZIP)
     try:
         async for chunk in chunks:
-            body += stream.decompress(chunk, limit + 1 - len(body))
-            _check(len(body), limit)
-            _check(len(body) + len(stream.unconsumed_tail), limit)
+            while chunk:  # in pieces, or one chunk of a bomb would be as large as the limit beside the body
+                body.add(stream.decompress(chunk, _PIECE))
+                chunk = stream.unconsumed_tail
             if stream.unused_data:  # zlib would hoard it without limit, and a second member would be dropped
                 raise UnexpectedResponse("The answer goes on after its end.", code="source.encoding")
     except zlib.error as error:
         raise UnexpectedResponse("The answer's compression is damaged.", code="source.encoding") from error
     if not stream.eof:
         raise Unavailable("The answer ended in the middle.", code="source.truncated")
-    return bytes(body)
+    return body.whole()
 
 
-def _check(size: int, limit: int) -> None:
-    if size > limit:
-        raise UnexpectedResponse(f"The answer is larger than {limit} bytes.", code="source.too_large")
+class _Body:
+    """What was read so far, in pieces: one buffer would be copied as it grows, and tiny chunks would each cost more
+    than they hold."""
+
+    def __init__(self, limit: int, told: int | None) -> None:
+        self._limit = limit
+        self._told = told
+        self._size = 0
+        self._pieces = [bytearray()]
+
+    def add(self, chunk: bytes) -> None:
+        """Keep this too. Raises TooLarge."""
+        self._size += len(chunk)
+        if len(self._pieces[-1]) >= _PIECE:
+            self._pieces.append(bytearray())
+        self._pieces[-1] += chunk
+        if self._size > self._limit:
+            raise TooLarge(self._digest(), self._limit, self._told)
+
+    def whole(self) -> bytes:
+        """All of it."""
+        return b"".join(self._pieces)
+
+    def _digest(self) -> bytes:
+        """Of exactly as many bytes as are taken, so that the same record gives the same digest however it came."""
+        found, left = sha256(), self._limit
+        for piece in self._pieces:
+            found.update(memoryview(piece)[:left])
+            left -= min(left, len(piece))
+        return found.digest()

@@ -29,6 +29,8 @@ from conductor.outbound.guard import GuardedBackend, Policy
 DEADLINE = 30.0  # seconds for one GET, its repetitions included
 TRIES = 3
 KEEP_ALIVE = 90.0  # seconds
+QUOTA_PATIENCE = 86_400.0  # seconds that a token endpoint's 429 may tell
+LONGEST_WAIT = 3_600.0  # seconds; a quota of a day is asked for once an hour, in case it was a mistake
 PLAUSIBLE_SKEW = 366 * 86_400.0  # seconds; a Date header further away is not believed
 
 
@@ -40,6 +42,14 @@ class Answer:
     headers: Mapping[str, str]
     body: bytes
     date: datetime
+
+    @property
+    def is_json(self) -> bool:
+        """Whether it says so, in UTF-8: the only encoding of JSON between systems (RFC 8259, section 8.1)."""
+        kind, _, parameters = self.headers.get("content-type", "").lower().partition(";")
+        charset = next((value for value in parameters.split(";") if value.strip().startswith("charset=")), "")
+        encoding = charset.partition("=")[2].strip().strip('"')
+        return kind.strip() == "application/json" and encoding in ("", "utf-8", "utf8", "us-ascii")
 
 
 @dataclass(slots=True)
@@ -57,7 +67,8 @@ Opener = Callable[["Route"], httpx2.AsyncBaseTransport]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """How a client gets out: the guard's policy, further certificates to trust (PEM), a proxy, and who named it.
+    """How a client gets out: the guard's policy, further certificates to trust (PEM), a proxy, and who named it;
+    and the largest answer that is read (bytes).
 
     `opener` replaces the sockets, guard and all, for a vendor that is simulated without any.
     """
@@ -67,6 +78,7 @@ class Route:
     proxy: str = ""
     proxy_password: str = ""
     proxy_trusted: bool = False
+    max_body: int = body.MAX_BODY
     opener: Opener | None = None
 
 
@@ -108,7 +120,7 @@ class Client:
         """POST a form once. Raises as `get` does."""
         try:
             async with asyncio.timeout(DEADLINE) as deadline:
-                return await self._once("POST", url, {}, deadline, data=dict(fields), patience=86_400.0)
+                return await self._once("POST", url, {}, deadline, data=dict(fields), patience=QUOTA_PATIENCE)
         except TimeoutError as error:
             raise Unavailable("The answer took too long.", code="net.timeout", domain=_host(url)) from error
 
@@ -188,8 +200,9 @@ class Client:
         try:
             # Repeated headers are joined by a comma, which makes a stacked encoding visible.
             lowered = {name.lower(): value for name, value in response.headers.items()}
-            content = await body.read(response.aiter_raw(), lowered)
-        except SourceError:
+            content = await body.read(response.aiter_raw(), lowered, limit=self._route.max_body)
+        except SourceError as error:
+            error.facts.setdefault("domain", _host(url))
             if response.status_code != 429 and response.status_code < 500:
                 raise
             content = b""  # the status says all there is to know
@@ -204,7 +217,8 @@ class Client:
         self._limiter.observe(rate, self._allowance)
         if answer.status == 429:
             told = pace.wait_told(answer.headers, answer.date, most=patience)
-            raise RateLimited(retry_after=told, code=f"{self.vendor}.rate.limited", limit=rate.limit, domain=host)
+            wait = None if told is None else min(told, LONGEST_WAIT)
+            raise RateLimited(retry_after=wait, code=f"{self.vendor}.rate.limited", limit=rate.limit, domain=host)
         if answer.status == 407:
             raise Misconfigured(code="net.proxy.auth", proxy=failures.without_password(self._route.proxy))
         if answer.status >= 500:

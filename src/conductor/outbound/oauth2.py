@@ -74,6 +74,7 @@ class TokenSource:
     def __init__(self, keeper: TokenKeeper | None = None) -> None:
         self._keeper = keeper
         self._token: Token | None = None
+        self._renew_at = 0.0  # by the loop's clock, which nobody sets
         self._loaded = keeper is None
         self._lock = asyncio.Lock()
 
@@ -87,7 +88,7 @@ class TokenSource:
             if instead_of is not None and self._token == instead_of:
                 await self._keep(None)
             token = self._token
-            if token is None or token.renew_at <= clock.now():
+            if token is None or self._renew_at <= asyncio.get_running_loop().time():
                 token = await _request(http, grant)
                 await self._keep(token)
             return token
@@ -104,12 +105,19 @@ class TokenSource:
         saved = await self._keeper.load()
         if saved is not None:
             try:
-                self._token = msgspec.json.decode(saved, type=Token)
+                self._take(msgspec.json.decode(saved, type=Token))
             except msgspec.MsgspecError:
                 self._token = None
 
+    def _take(self, token: Token) -> None:
+        """From here on its life is counted by the loop's clock: the wall clock may jump."""
+        left = min((token.renew_at - clock.now()).total_seconds(), LONGEST)
+        self._token, self._renew_at = token, asyncio.get_running_loop().time() + left
+
     async def _keep(self, token: Token | None) -> None:
-        self._token = token
+        self._token = None
+        if token is not None:
+            self._take(token)
         if self._keeper is not None:
             await self._keeper.save(None if token is None else msgspec.json.encode(token))
 
@@ -148,16 +156,12 @@ def _json_object(answer: Answer) -> dict[str, Any]:
         content = msgspec.json.decode(answer.body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         content = None
-    if isinstance(content, dict) and (answer.status != 200 or _is_json(answer)):
+    if isinstance(content, dict) and (answer.status != 200 or answer.is_json):
         return content
     if answer.status == 404:
         raise TokenRefused(404, "", "")
     title = "web page" if b"<html" in answer.body[:2000].lower() else "something else"
     raise UnexpectedResponse(f"The token endpoint answered with a {title}.", code="net.captive", title=title)
-
-
-def _is_json(answer: Answer) -> bool:
-    return answer.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
 
 
 def _life(seconds: Any) -> float:

@@ -13,6 +13,7 @@ from conductor.core.config import Config
 from conductor.core.connector import Connector
 from conductor.core.integration import Integration
 from conductor.observe import redactor
+from conductor.outbound.body import MAX_BODY
 from conductor.outbound.client import Client, Opener, Route
 from conductor.outbound.guard import Policy
 from conductor.outbound.oauth2 import TokenSource
@@ -41,10 +42,12 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Egress:
-    """How the operator lets Conductor out: allowed private networks and a proxy, both from the command line."""
+    """How the operator lets Conductor out: allowed private networks, a proxy, and the largest answer (bytes) that is
+    read, all from the command line."""
 
     policy: Policy
     proxy: str = ""
+    max_body: int = MAX_BODY
     opener: Opener | None = None
 
 
@@ -100,6 +103,7 @@ class Assembly:
             proxy=config.proxy or self._egress.proxy,
             proxy_password=config.proxy_password.get_secret_value(),
             proxy_trusted=not own,
+            max_body=self._egress.max_body,
             opener=self._egress.opener,
         )
 

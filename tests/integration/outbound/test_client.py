@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import hashlib
 import re
 import socket
 import ssl
@@ -173,7 +174,7 @@ def bomb(mebibytes: int) -> bytes:
     return b"".join(packer.compress(bytes(MIB)) for _ in range(mebibytes)) + packer.flush()
 
 
-def test_a_gzip_bomb_is_not_unpacked(get: Get) -> None:
+def test_f18_a_gzip_bomb_is_not_unpacked(get: Get) -> None:
     answer = reply(bomb(100), "Content-Encoding: gzip")
     tracemalloc.start()
     try:
@@ -190,7 +191,7 @@ def test_a_gzip_bomb_is_not_unpacked(get: Get) -> None:
 @pytest.mark.parametrize(
     "encoding", ["gzip, gzip", "gzip,gzip", "br", "zstd", "deflate", "x-gzip", "gzip\r\nContent-Encoding: gzip"]
 )
-def test_an_encoding_that_was_not_asked_for_is_refused_unread(get: Get, encoding: str) -> None:
+def test_f18_an_encoding_that_was_not_asked_for_is_refused_unread(get: Get, encoding: str) -> None:
     error, server = get(reply(gzip.compress(gzip.compress(b"[]")), f"Content-Encoding: {encoding}"))
     assert isinstance(error, UnexpectedResponse)
     assert (error.code, len(server.requests)) == ("source.encoding", 1)
@@ -236,16 +237,28 @@ class Counted:
         pytest.param("gzip", gzip.compress(b"[]"), b"x" * CHUNK, 2, id="goes on"),
     ],
 )
-def test_reading_stops_early(encoding: str, first: bytes, chunk: bytes, most: int) -> None:
+def test_f18_reading_stops_early(encoding: str, first: bytes, chunk: bytes, most: int) -> None:
     chunks = Counted(first, chunk, 1000)
     with pytest.raises(UnexpectedResponse):
         asyncio.run(body.read(aiter(chunks), {"content-encoding": encoding}, limit=MIB))
     assert chunks.taken <= most
 
 
+def test_f20_an_answer_that_is_too_large_is_known_by_a_hash_of_what_was_seen(get: Get, world: World) -> None:
+    """The same whether it came packed or not; its length is known where the server told it."""
+    content = b"[" + bytes(range(256)) * 8192 + b"]"
+    small = through(world, max_body=MIB)
+    plain, packed = get(reply(content), by=small)[0], get(zipped(content), by=small)[0]
+    assert isinstance(plain, body.TooLarge)
+    assert isinstance(packed, body.TooLarge)
+    assert plain.sha256 == packed.sha256 == hashlib.sha256(content[:MIB]).digest()
+    assert (plain.told, packed.told, plain.facts["limit"]) == (len(content), None, MIB)
+    assert get(reply(content), by=through(world, max_body=len(content)))[0].body == content
+
+
 @pytest.mark.parametrize("encoding", ["identity", "gzip", ""])
 @pytest.mark.parametrize("piece", [1, 7, 1000])
-def test_the_limit_is_exact(encoding: str, piece: int) -> None:
+def test_f18_the_limit_is_exact(encoding: str, piece: int) -> None:
     async def pieces(content: bytes) -> AsyncIterator[bytes]:
         for start in range(0, len(content), piece):
             yield content[start : start + piece]
@@ -261,7 +274,7 @@ def test_the_limit_is_exact(encoding: str, piece: int) -> None:
         read(1001)
 
 
-def test_a_slow_drip_hits_the_deadline(get: Get, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_f19_a_slow_drip_hits_the_deadline(get: Get, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "DEADLINE", 5.0)
 
     async def drip(_reader: Reader, writer: Writer) -> None:
@@ -278,13 +291,49 @@ def test_a_slow_drip_hits_the_deadline(get: Get, world: World, monkeypatch: pyte
     assert len(server.requests) == 1
 
 
-def test_silence_hits_the_deadline(get: Get, world: World) -> None:
+async def eighty_bytes_a_second(_reader: Reader, writer: Writer) -> None:
+    """Two hours for a page of usual size."""
+    writer.write(reply(b"", length=600_000))
+    while not writer.is_closing():
+        writer.write(b" " * 40)
+        await writer.drain()
+        await asyncio.sleep(0.5)
+
+
+def test_f19_a_body_that_drips_is_given_up_early_and_asked_for_again(get: Get, world: World) -> None:
+    answer, server = get(eighty_bytes_a_second, reply(b"[]"))
+    assert (answer.body, len(server.requests)) == (b"[]", 2)
+    assert body.GRACE <= world.took < body.GRACE + 6
+
+
+def test_f19_a_body_that_always_drips_is_told_within_the_deadline(get: Get, world: World) -> None:
+    error, server = get(eighty_bytes_a_second)
+    assert isinstance(error, Unavailable)
+    assert len(server.requests) == client.TRIES
+    assert (error.code, error.facts["domain"]) == ("net.timeout", "127.0.0.1")
+    assert world.took < client.DEADLINE + 2
+
+
+def test_f19_a_slow_body_that_is_fast_enough_is_read_to_its_end(get: Get, world: World) -> None:
+    async def slowly(_reader: Reader, writer: Writer) -> None:
+        writer.write(reply(b"", length=40_000))
+        for _ in range(40):
+            writer.write(b" " * 1000)
+            await writer.drain()
+            await asyncio.sleep(0.5)
+
+    answer, server = get(slowly)
+    assert (len(answer.body), len(server.requests)) == (40_000, 1)
+    assert world.took > body.GRACE
+
+
+def test_f19_silence_hits_the_deadline(get: Get, world: World) -> None:
     error, _ = get(silence)
     assert error.code == "net.timeout"
     assert client.DEADLINE <= world.took < client.DEADLINE + 2
 
 
-def test_the_deadline_holds_for_all_tries_together(get: Get, world: World) -> None:
+def test_f19_the_deadline_holds_for_all_tries_together(get: Get, world: World) -> None:
     async def slowly(_reader: Reader, writer: Writer) -> None:
         await asyncio.sleep(20)
         writer.write(reply(status="503 Busy"))
@@ -305,7 +354,7 @@ def test_waiting_for_our_own_pace_is_not_the_vendors_slowness(get: Get, world: W
     assert paced.took > 45
 
 
-def test_a_body_that_ends_too_early_is_read_again(get: Get) -> None:
+def test_f16_a_body_that_ends_too_early_is_read_again(get: Get) -> None:
     async def cut(_reader: Reader, writer: Writer) -> None:
         writer.write(reply(b"[1,", length=100))
         await writer.drain()
@@ -317,7 +366,18 @@ def test_a_body_that_ends_too_early_is_read_again(get: Get) -> None:
     assert (error.code, len(server.requests)) == ("net.broken", client.TRIES)
 
 
-def test_after_a_reset_the_next_try_succeeds(get: Get, world: World) -> None:
+@pytest.mark.parametrize("length", [1, 4])
+def test_f16_a_body_longer_than_announced_is_cut_and_what_follows_is_no_answer(
+    world: World, wire: Callable[..., Any], length: int
+) -> None:
+    async def scenario() -> list[bytes]:
+        async with wire(reply(b"[1,2]", length=length), reply(b"[3]")) as server, world.http as http:
+            return [(await http.get(server.url(), {})).body for _ in range(2)]
+
+    assert virtual.run_hastily(scenario()) == [b"[1,2]"[:length], b"[3]"]
+
+
+def test_f16_after_a_reset_the_next_try_succeeds(get: Get, world: World) -> None:
     answer, server = get(reset, reply(b"1"))
     assert (answer.body, len(server.requests), world.http.usage.requests) == (b"1", 2, 2)
 
@@ -360,7 +420,9 @@ LIMITED: dict[str, tuple[list[str], float | None]] = {
 
 
 @pytest.mark.parametrize(("headers", "wait"), LIMITED.values(), ids=LIMITED)
-def test_it_waits_as_long_as_the_vendor_says(get: Get, world: World, headers: list[str], wait: float | None) -> None:
+def test_f09_f10_it_waits_as_long_as_the_vendor_says(
+    get: Get, world: World, headers: list[str], wait: float | None
+) -> None:
     told = ["X-RateLimit-Limit: 10", "X-RateLimit-Remaining: 0"] if headers else []
     error, server = get(reply(b"{}", *headers, *told, status="429 Slow Down"))
     assert isinstance(error, RateLimited)
@@ -368,7 +430,7 @@ def test_it_waits_as_long_as_the_vendor_says(get: Get, world: World, headers: li
     assert (world.http.usage.limit, world.http.usage.remaining) == ((10, 0) if headers else (None, None))
 
 
-def test_the_wait_is_reckoned_by_the_servers_clock_and_not_by_ours(get: Get) -> None:
+def test_f33_the_wait_is_reckoned_by_the_servers_clock_and_not_by_ours(get: Get) -> None:
     theirs = clock.now().replace(microsecond=0) + timedelta(hours=3)
     told = (f"Date: {format_datetime(theirs, usegmt=True)}", f"X-RateLimit-Reset: {theirs.timestamp() + 20:.0f}")
     error, _ = get(reply(b"{}", *told, status="429 Slow Down", date=False))
@@ -376,14 +438,14 @@ def test_the_wait_is_reckoned_by_the_servers_clock_and_not_by_ours(get: Get) -> 
 
 
 @pytest.mark.parametrize("date", [None, "", "soon", "Sun, 99 Nov 2026 07:30:07 GMT", "Thu, 01 Jan 1970 00:00:00 GMT"])
-def test_without_a_plausible_date_ours_less_two_minutes_stands(get: Get, world: World, date: str | None) -> None:
+def test_f34_without_a_plausible_date_ours_less_two_minutes_stands(get: Get, world: World, date: str | None) -> None:
     answer, _ = get(reply(b"[]", *([] if date is None else [f"Date: {date}"]), date=False))
     assert timedelta(seconds=119) < clock.now() - answer.date < timedelta(seconds=130)
     assert world.http.usage.skew is None
 
 
 @pytest.mark.parametrize("hours", [-5, 0, 5])
-def test_the_servers_clock_is_told_apart_from_ours(get: Get, world: World, hours: int) -> None:
+def test_f33_the_servers_clock_is_told_apart_from_ours(get: Get, world: World, hours: int) -> None:
     theirs = (clock.now() + timedelta(hours=hours)).replace(microsecond=0)
     answer, _ = get(reply(b"[]", f"Date: {format_datetime(theirs, usegmt=True)}", date=False))
     assert answer.date == theirs
@@ -392,10 +454,30 @@ def test_the_servers_clock_is_told_apart_from_ours(get: Get, world: World, hours
 
 
 @pytest.mark.parametrize("flood", [b"X: y\r\n" * 40_000, b"X: " + b"y" * 1_000_000 + b"\r\n"], ids=["many", "long"])
-def test_a_flood_of_headers_is_refused(get: Get, flood: bytes) -> None:
+def test_f24_a_flood_of_headers_is_refused(get: Get, flood: bytes) -> None:
     error, _ = get(b"HTTP/1.1 200 OK\r\n" + flood + b"Content-Length: 2\r\n\r\n[]")
     assert isinstance(error, Unavailable)
     assert error.code == "net.broken"
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_json"),
+    [
+        ("application/json", True),
+        ("Application/JSON ; charset=UTF-8", True),
+        ('application/json; foo=bar; charset="utf-8"', True),
+        ("application/json; charset=utf-16", False),
+        ("application/json; charset=iso-8859-1", False),
+        ("text/html", False),
+        ("text/plain; x=application/json", False),
+        ("application/jsonp", False),
+        ("application/x-ndjson", False),
+        ("", False),
+    ],
+)
+def test_f17_only_json_in_utf8_counts_as_json(get: Get, kind: str, is_json: bool) -> None:
+    answer, _ = get(reply(b"[]", f"Content-Type: {kind}"))
+    assert answer.is_json is is_json
 
 
 @pytest.mark.parametrize("garbage", [b"SSH-2.0-OpenSSH\r\n\r\n", b"\x00\xff" * 100, b"HTTP/9 200 OK\r\n\r\n"], ids=repr)
@@ -421,7 +503,9 @@ def test_a_form_is_sent_once_whatever_comes_back(world: World, wire: Callable[..
     assert b"application/x-www-form-urlencoded" in asked
 
 
-def test_a_form_has_a_deadline_and_may_be_told_to_wait_for_a_day(world: World, wire: Callable[..., Any]) -> None:
+def test_f05_a_quota_of_a_day_is_asked_about_once_an_hour_and_a_form_has_a_deadline(
+    world: World, wire: Callable[..., Any]
+) -> None:
     async def scenario() -> list[ConductorError]:
         script = (reply(b"{}", "Retry-After: 86400", status="429 Quota"), silence)
         async with wire(*script) as server, world.http as http:
@@ -429,7 +513,7 @@ def test_a_form_has_a_deadline_and_may_be_told_to_wait_for_a_day(world: World, w
 
     limited, silent = virtual.run_hastily(scenario())
     assert isinstance(limited, RateLimited)
-    assert limited.retry_after == 86_400.0
+    assert limited.retry_after == 3_600.0
     assert silent.code == "net.timeout"
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -111,7 +113,7 @@ def test_it_asks_with_its_credentials_in_a_form_and_never_in_the_address(run: Ru
     assert b"s3cret" not in head
 
 
-def test_however_many_ask_at_once_one_request_is_made(run: Run) -> None:
+def test_f08_however_many_ask_at_once_one_request_is_made(run: Run) -> None:
     async def scenario(ask: Any, server: Any) -> tuple[set[str], int]:
         source = TokenSource()
         tokens = await asyncio.gather(*(ask(source) for _ in range(20)))
@@ -120,7 +122,7 @@ def test_however_many_ask_at_once_one_request_is_made(run: Run) -> None:
     assert run(scenario, issued("one"), issued("two")) == ({"one"}, 1)
 
 
-def test_a_token_is_kept_for_its_whole_life(run: Run) -> None:
+def test_f05_a_token_is_kept_for_its_whole_life(run: Run) -> None:
     async def scenario(ask: Any, server: Any) -> int:
         source = TokenSource()
         for _ in range(50):
@@ -130,7 +132,7 @@ def test_a_token_is_kept_for_its_whole_life(run: Run) -> None:
     assert run(scenario, issued("one")) == 1
 
 
-def test_a_refused_token_is_never_handed_out_again(run: Run) -> None:
+def test_f01_f08_a_refused_token_is_never_handed_out_again(run: Run) -> None:
     async def scenario(ask: Any, server: Any) -> tuple[list[str], int]:
         source = TokenSource(Memory())
         first = await ask(source)
@@ -224,7 +226,7 @@ LIVES = {
 
 
 @pytest.mark.parametrize(("told", "believed"), LIVES.values(), ids=LIVES)
-def test_a_life_between_a_minute_and_a_day_is_believed(run: Run, told: Any, believed: float) -> None:
+def test_f04_a_life_between_a_minute_and_a_day_is_believed(run: Run, told: Any, believed: float) -> None:
     content: dict[str, Any] = {"access_token": "abc"} | ({} if told is ... else {"expires_in": told})
     body = (
         b'{"access_token":"abc","expires_in":1%s}' % (b"0" * 400) if told == 10**400 else msgspec.json.encode(content)
@@ -235,7 +237,7 @@ def test_a_life_between_a_minute_and_a_day_is_believed(run: Run, told: Any, beli
 
 
 @pytest.mark.parametrize("told", ["NaN", "Infinity", "-Infinity", "1e999"])
-def test_a_life_that_is_no_number_of_json_is_not_believed(run: Run, told: str) -> None:
+def test_f04_a_life_that_is_no_number_of_json_is_not_believed(run: Run, told: str) -> None:
     answer = reply(b'{"access_token":"abc","expires_in":%s}' % told.encode())
 
     async def scenario(ask: Any, _server: Any) -> Token | ConductorError:
@@ -251,7 +253,7 @@ def test_a_life_that_is_no_number_of_json_is_not_believed(run: Run, told: str) -
 
 
 @pytest.mark.parametrize(("life", "renewed"), [(86_400, 86_340), (3600, 3540), (300, 240), (100, 80), (60, 48)])
-def test_it_is_renewed_a_minute_before_its_end_or_at_four_fifths(run: Run, life: int, renewed: int) -> None:
+def test_f04_it_is_renewed_a_minute_before_its_end_or_at_four_fifths(run: Run, life: int, renewed: int) -> None:
     token = one(run, issued("abc", expires_in=life))
     assert (token.expires_at - token.renew_at).total_seconds() == pytest.approx(life - renewed)
 
@@ -280,10 +282,38 @@ SHAPES = {
 
 
 @pytest.mark.parametrize(("body", "code"), SHAPES.values(), ids=SHAPES)
-def test_what_is_no_token_is_told_and_nothing_is_kept(run: Run, body: bytes, code: str) -> None:
+def test_f03_what_is_no_token_is_told_and_nothing_is_kept(run: Run, body: bytes, code: str) -> None:
     error, kept = refusal(run, reply(body))
     assert isinstance(error, UnexpectedResponse)
     assert (error.code, kept) == (code, None)
+
+
+@pytest.mark.parametrize("kind", ["text/html", "text/html; charset=utf-8", "application/json; charset=utf-16", ""])
+def test_f03_a_token_in_anything_but_json_is_not_believed(run: Run, kind: str) -> None:
+    body = b'{"access_token":"abc","expires_in":86400}'
+    answer = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n" % (kind.encode(), len(body)) + body
+    error, kept = refusal(run, answer)
+    assert isinstance(error, UnexpectedResponse)
+    assert (error.code, kept) == ("net.captive", None)
+
+
+@pytest.mark.parametrize("hours", [-48, -1, 1, 48])
+def test_f04_f33_a_clock_that_jumps_costs_no_token_and_keeps_none_too_long(
+    run: Run, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    async def scenario(ask: Any, server: Any) -> list[int]:
+        source = TokenSource()
+        await ask(source)
+        ahead = hours * 3600.0
+        monkeypatch.setattr(clock, "time", SimpleNamespace(time=lambda: time.time() + ahead))
+        counts = []
+        for rest in (3500.0, 50.0):  # until shortly before it is to be renewed, and shortly after
+            await asyncio.sleep(rest)
+            await ask(source)
+            counts.append(len(server.requests))
+        return counts
+
+    assert run(scenario, issued("one", expires_in=3600), issued("two", expires_in=3600)) == [1, 2]
 
 
 def test_a_refusal_repeats_oauths_own_words_and_no_secret(run: Run) -> None:
@@ -315,10 +345,10 @@ def test_a_refused_token_is_not_handed_out_though_no_new_one_was_issued(run: Run
     assert run(scenario, issued("one"), refused, issued("two")) == (None, "two", 3)
 
 
-def test_a_quota_of_tokens_is_waited_for(run: Run) -> None:
-    error, _ = refusal(run, reply(b"{}", "429 Too Many", "Retry-After: 7200"))
+def test_f05_a_quota_of_tokens_is_waited_for(run: Run) -> None:
+    error, _ = refusal(run, reply(b"{}", "429 Too Many", "Retry-After: 2400"))
     assert isinstance(error, RateLimited)
-    assert error.retry_after == 7200.0
+    assert error.retry_after == 2400.0
 
 
 def test_a_token_does_not_show_itself() -> None:

@@ -69,18 +69,18 @@ def text(headers: dict[str, str] | None = None, **named: object) -> Mapping[str,
 
 
 @pytest.mark.parametrize(("told", "seconds"), FORMS.values(), ids=FORMS)
-def test_it_waits_as_long_as_the_vendor_says(told: str, seconds: float | None) -> None:
+def test_f10_it_waits_as_long_as_the_vendor_says(told: str, seconds: float | None) -> None:
     assert pace.wait_told({"retry-after": told}, NOW) == seconds
 
 
 @pytest.mark.parametrize(("ahead", "seconds"), RESETS.values(), ids=RESETS)
-def test_a_plausible_reset_is_waited_for(ahead: int, seconds: float | None) -> None:
+def test_f11_a_plausible_reset_is_waited_for(ahead: int, seconds: float | None) -> None:
     reset = NOW.timestamp() + ahead
     assert pace.wait_told(text(x_ratelimit_reset=reset), NOW) == seconds
 
 
 @pytest.mark.parametrize("reset", ["99999999999", "1795332607000", "nan", "inf", "-inf", "soon", "", "٧"])
-def test_a_reset_in_the_year_5138_in_milliseconds_or_in_words_is_not_believed(reset: str) -> None:
+def test_f11_a_reset_in_the_year_5138_in_milliseconds_or_in_words_is_not_believed(reset: str) -> None:
     assert pace.wait_told({"x-ratelimit-reset": reset}, NOW) is None
 
 
@@ -108,21 +108,21 @@ ODD = st.one_of(
 
 
 @given(retry_after=ODD | st.none(), reset=ODD | st.none())
-def test_whatever_is_told_the_wait_is_bounded_or_our_own(retry_after: str | None, reset: str | None) -> None:
+def test_f10_f11_whatever_is_told_the_wait_is_bounded_or_our_own(retry_after: str | None, reset: str | None) -> None:
     told = {"retry-after": retry_after, "x-ratelimit-reset": reset}
     wait = pace.wait_told({name: value for name, value in told.items() if value is not None}, NOW)
     assert wait is None or (math.isfinite(wait) and 0.5 <= wait <= 300)
 
 
 @given(attempt=st.integers(0, 10**6), cap=st.floats(0.5, 900), base=st.floats(0.1, 10), seed=st.integers())
-def test_our_own_wait_is_random_and_bounded_however_often_it_failed(
+def test_f09_our_own_wait_is_random_and_bounded_however_often_it_failed(
     attempt: int, cap: float, base: float, seed: int
 ) -> None:
     wait = pace.backoff(attempt, cap=cap, base=base, chance=random.Random(seed))
     assert 0.5 <= wait <= max(0.5, min(cap, base * 2 ** min(attempt, 20)))
 
 
-def test_our_own_wait_grows_and_is_spread_over_its_whole_range() -> None:
+def test_f09_our_own_wait_grows_and_is_spread_over_its_whole_range() -> None:
     chance = random.Random(7)
     for attempt, most in ((1, 2), (3, 8), (9, 120)):
         waits = [pace.backoff(attempt, cap=120.0, chance=chance) for _ in range(500)]
@@ -139,7 +139,7 @@ def test_our_own_wait_grows_and_is_spread_over_its_whole_range() -> None:
         ("1e300", "-7", "0", RateHeaders(2**31 - 1, 0, 0.0)),
     ],
 )
-def test_rate_headers_are_read_as_numbers_that_the_store_can_hold(
+def test_f11_rate_headers_are_read_as_numbers_that_the_store_can_hold(
     limit: str, remaining: str, reset: str, read: RateHeaders
 ) -> None:
     told = text(x_ratelimit_limit=limit, x_ratelimit_remaining=remaining, x_ratelimit_reset=reset)
@@ -205,7 +205,7 @@ def test_after_a_pause_no_more_than_the_share_of_the_bucket_is_asked_at_once() -
     assert virtual.run(scenario()) == 4
 
 
-def test_a_nearly_empty_bucket_slows_us_down_before_a_429() -> None:
+def test_f12_a_nearly_empty_bucket_slows_us_down_before_a_429() -> None:
     rates = {}
     for remaining in (10, 5, 4, 2, 0, -3):
         made = limiter(0.2)

@@ -136,8 +136,8 @@ def events_of(answer: Answer) -> list[Any]:
 
 
 def _json_only(answer: Answer, domain: str) -> Answer:
-    kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "application/json":
+    if answer.is_json:
         return answer
+    kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()[:100]
     title = "web page" if b"<html" in answer.body[:2000].lower() else kind or "unknown type"
     raise UnexpectedResponse("This is not Auth0's answer.", code="net.captive", title=title, domain=domain)
