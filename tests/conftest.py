@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
+import hypothesis
 import pytest
 import sqlalchemy
 import trustme
@@ -27,6 +28,9 @@ from conductor.store.database import Database, sqlite_url
 
 sys.path.insert(0, str(Path(__file__).parent))  # for `import virtual`; importlib mode adds nothing itself
 pytest_plugins = ["matrix"]
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is not a failure
+hypothesis.settings.load_profile("untimed")
 
 REQUIRE_ALL = "CONDUCTOR_TEST_REQUIRE_ALL"
 CHROMIUM = Path("/usr/bin/chromium")
