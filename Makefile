@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SRC := pyproject.toml
 
-.PHONY: demo run test check bench lock clean
+.PHONY: demo run test check bench killpoints powerloss lock clean
 
 demo: .venv/runtime.stamp
 	@$(BIN)/python tools/demo.py
@@ -24,6 +24,14 @@ check: .venv/dev.stamp
 
 bench: .venv/dev.stamp
 	@$(BIN)/python -m benchmarks
+
+# Every system call that changes a file, with kill -9 in its place; prints how many there are.
+killpoints: .venv/dev.stamp
+	@$(BIN)/python -m pytest -s tests/faults/test_kill_points.py
+
+# Images of the disk after a power loss, ten thousand of them (IMAGES=...).
+powerloss: .venv/dev.stamp
+	@PYTHONPATH=tests $(BIN)/python -m powerloss $(IMAGES)
 
 lock:
 	tools/lock.sh

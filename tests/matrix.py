@@ -118,6 +118,7 @@ CHECKLIST = {
 # Rows whose tests are being written (docs/development/plan.md); this set is emptied and then goes.
 AHEAD = {f"f{number:02}" for number in FAULTS} | {f"s{number:02}" for number in CHECKLIST}
 AHEAD -= {"f03", "f04", "f05", "f08", "f09", "f10", "f11", "f12", "f16", "f18", "f19", "f24", "f34"}
+AHEAD -= {"f45", "f46", "f47", "f48"}
 _ROW = re.compile(r"(?<=[_/\[-])([fs])(\d\d)(?=[_\]\[/-]|$)")
 _results: dict[str, set[str]] = defaultdict(set)
 

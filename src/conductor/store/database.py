@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import os
+import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -114,8 +116,10 @@ class Database:
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
 
     def _prepare(self, work: Callable[[Engine], None]) -> None:
-        with _Translated():
+        with _Translated(self.url):
             work(self.engine)
+        if self.url.get_backend_name() == "sqlite":
+            _keep_names(Path(str(self.url.database)).parent)
 
     def _tell_time(self, engine: Engine) -> None:
         """SQLite has no clock of its own to ask: `store_now()` is a function of each connection."""
@@ -127,7 +131,7 @@ class Database:
             event.listen(engine, "connect", register)
 
     def _connect(self) -> None:
-        with _Translated():
+        with _Translated(self.url):
             self._connection = self._connection or self.engine.connect()
 
     def _disconnect(self) -> None:
@@ -140,7 +144,7 @@ class Database:
     def _read(self, work: Work[T]) -> T:
         if self._read_engine is None:
             raise StoreError("The database is not open.")
-        with _Translated(), self._read_engine.connect() as connection:
+        with _Translated(self.url), self._read_engine.connect() as connection:
             return work(connection)
 
     def _drain(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -163,7 +167,7 @@ class Database:
     def _commit(self, group: list[Work[Any]]) -> list[Any]:
         """The answers of the group's works, committed; or the same error for all when the commit failed."""
         try:
-            with _Translated():
+            with _Translated(self.url):
                 answers = self._transaction(group)
             self.full = False
             return answers
@@ -205,27 +209,34 @@ def _in_savepoint(connection: Connection, work: Work[Any]) -> Any:
 class _Translated:
     """Turns the drivers' errors into ours; a value that the database refuses is left to whoever wrote it."""
 
+    def __init__(self, url: sqlalchemy.URL) -> None:
+        self._url = url
+
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if not isinstance(error, sqlalchemy.exc.DBAPIError) or isinstance(error, _WORKS_FAULT):
             return
-        if _is_full(error):
+        if _is_full(error, self._url):
             raise StoreFull("The disk is full.") from error
         raise StoreError(f"The database failed: {type(error.orig).__name__}: {error.orig}") from error
 
 
 # The WAL's index cannot grow on a full disk either, and SQLite tells that as an I/O error of its own.
-_NO_ROOM = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP})
+_INDEX_FAILED = frozenset({sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP})
+_NO_ROOM = 2**20  # bytes free, at the most
 
 
-def _is_full(error: sqlalchemy.exc.DBAPIError) -> bool:
+def _is_full(error: sqlalchemy.exc.DBAPIError, url: sqlalchemy.URL) -> bool:
     """SQLite rolls back by itself when the disk is full, and then the savepoint's own rollback fails on top of it."""
     cause: BaseException | None = error
     while cause is not None:
         original = getattr(cause, "orig", None)
-        if getattr(original, "sqlite_errorcode", 0) in _NO_ROOM:
+        code = getattr(original, "sqlite_errorcode", 0)
+        if code == sqlite3.SQLITE_FULL:
+            return True
+        if code in _INDEX_FAILED and shutil.disk_usage(Path(str(url.database)).parent).free < _NO_ROOM:
             return True
         if getattr(original, "sqlstate", "") == "53100":  # PostgreSQL: disk_full
             return True
@@ -236,6 +247,18 @@ def _is_full(error: sqlalchemy.exc.DBAPIError) -> bool:
 def sqlite_url(path: Path) -> str:
     """The URL of a SQLite file."""
     return sqlalchemy.URL.create("sqlite", database=str(path)).render_as_string()
+
+
+def _keep_names(directory: Path) -> None:
+    """Sync the directory, so that the log's name outlasts a power loss: SQLite does it too, but ignores a failure."""
+    try:
+        folder = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise StoreError(f"The data directory cannot be synced: {error.strerror}.") from error
 
 
 def _writing_engine(url: sqlalchemy.URL) -> Engine:
@@ -265,7 +288,10 @@ def _reading_engine(url: sqlalchemy.URL) -> Engine:
 
 def _configure_writer(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # BEGIN is ours, see _begin_immediate
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "trusted_schema=OFF", "foreign_keys=ON", "mmap_size=0"):
+    mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+    if mode != ("wal",):  # SQLite does not raise: it goes on in the mode that was, where a commit may not last
+        raise sqlite3.OperationalError("disk I/O error: no write-ahead log can be used here")
+    for pragma in ("synchronous=FULL", "trusted_schema=OFF", "foreign_keys=ON", "mmap_size=0"):
         connection.execute(f"PRAGMA {pragma}")
 
 
