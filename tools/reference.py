@@ -37,9 +37,7 @@ CODE_AT = {"Problem": 1, "Health": 2, "CheckStep": 3, "FieldError": 0, "_refusal
 MEANINGS = {
     "checkpoint.behind": "Behind: less than half of the vendor's retention is left before events are lost.",
     "checkpoint.expiring": "Events are lost soon: less than a quarter of the vendor's retention, or 6 hours, is left.",
-    "checkpoint.expired": "The vendor has deleted events that were not collected. The span is recorded as a gap.",
     "config.date": "The value is not a date.",
-    "gap.open": "The integration has an open gap: some events were not collected.",
     "poll.overdue": "The last poll is longer ago than two polling intervals and a minute.",
     "secret.again": "A secret must be entered again: what it is bound to has changed, and it is never sent elsewhere.",
     "source.disabled": "The integration is switched off.",

@@ -25,8 +25,8 @@ from conductor.outbound.client import Opener
 from conductor.outbound.guard import Policy
 from conductor.settings import Settings
 from conductor.signal_client.assembly import Assembly, Egress
-from conductor.signal_client.poller import Tools
 from conductor.signal_client.supervisor import Supervisor
+from conductor.signal_client.tools import Tools
 from conductor.store import migrations
 from conductor.store.database import Database, sqlite_url
 from conductor.store.vault import Vault, expected_key, open_key_file

@@ -112,6 +112,15 @@ class Metrics:
         self.took = Histogram("conductor_poll_seconds", "Duration of a poll", registry=self.registry)
         self.indexed = Counter("conductor_indexed", "Artifacts indexed", registry=self.registry)
         self.unparsed = Counter("conductor_unparsed", "Signals kept raw only", registry=self.registry)
+        self.unseen = Counter(
+            "conductor_audit_unseen", "Signals that only reading a span again has found", names, registry=self.registry
+        )
+        self.lateness = Gauge(
+            "conductor_lateness_seconds",
+            "How late a record was at the least that the last audit found; the overlap should be longer",
+            names,
+            registry=self.registry,
+        )
         self.index_delay = Gauge(
             "conductor_index_delay_seconds", "From commit to searchable, of the last batch", registry=self.registry
         )

@@ -111,7 +111,10 @@ def test_the_environment_is_read_in_settings_only() -> None:
 
 def test_the_journal_is_committed_to_by_the_poller_only() -> None:
     wanted = {"store.journal.commit"}
-    assert {module for module in _modules() if _mentions(_tree(module), wanted)} == {"signal_client/poller.py"}
+    assert {module for module in _modules() if _mentions(_tree(module), wanted)} == {
+        "signal_client/poller.py",
+        "signal_client/recovery.py",
+    }
 
 
 def test_wall_time_comes_from_the_clock_only_and_nothing_sleeps_in_a_thread() -> None:

@@ -213,4 +213,40 @@ _HERE = {
     ),
 }
 
-ADVICE: Mapping[str, Advice] = {**_NETWORK, **_ANSWERS, **_HERE}
+_COMPLETENESS = {
+    "checkpoint.expired": Advice(
+        "The vendor had deleted events before they were collected.",
+        "Conductor could not collect for longer than the vendor keeps its log, or the vendor no longer knew our "
+        "position. We go on from the oldest event that still exists, and read again what the vendor has of the span.",
+        ("Find out why collecting stopped: see the polls of that time.",),
+        "events missed",
+    ),
+    "gap.open": Advice(
+        "Some events were not collected yet.",
+        "The span is read again by itself, behind live collection. What the vendor still has is collected; what it "
+        "has deleted is told as lost.",
+        short="gap",
+    ),
+    "gap.lost": Advice(
+        "Some events are gone.",
+        "The vendor no longer has them, or cannot show that there were none. The gap stays in every search and export "
+        "that touches it. Other copies, such as a log stream, may still have them.",
+        ("Look at the gap.", "Close it with a note when you know what it means."),
+        "events lost",
+    ),
+    "events.late": Advice(
+        "Some events became visible later than the overlap waits.",
+        "An audit, which reads every span a second and a third time, has found and collected them. The metric "
+        "`conductor_lateness_seconds` tells how late they were.",
+        ("Make the overlap longer in the integration's settings, under Advanced.",),
+        "late events",
+    ),
+    "backfill.outrun": Advice(
+        "The vendor deleted events faster than a backfill read them.",
+        "They were the oldest of the log when the backfill reached them.",
+        ("Raise the share of the rate limit before the next backfill.",),
+        "backfill too slow",
+    ),
+}
+
+ADVICE: Mapping[str, Advice] = {**_NETWORK, **_ANSWERS, **_HERE, **_COMPLETENESS}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, ClassVar, Protocol
 
@@ -68,6 +68,22 @@ class Connector(Protocol):
 
     def poll(self, checkpoint: Checkpoint | None) -> AsyncGenerator[SignalBatch, None]:
         """Read on from the checkpoint, or from the configured start when there is none."""
+        ...
+
+    def since(self, moment: datetime, known: Checkpoint | None) -> Checkpoint | None:
+        """A position made of a time: `poll` reads everything from then on. Pure.
+
+        `known` is a position that the vendor served, if there is one. None when positions tell no time: then reading
+        again begins with `poll(None)`, at the oldest record.
+        """
+        ...
+
+    async def oldest(self) -> Checkpoint | None:
+        """The position of the oldest record that the vendor still has; None when it has none. Raises as `poll`."""
+        ...
+
+    def taken(self, signal: Signal) -> datetime | None:
+        """When the vendor took the record in, by what orders its log; None when that tells no time. Pure."""
         ...
 
     def normalize(self, signal: Signal) -> Artifact:

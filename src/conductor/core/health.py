@@ -14,6 +14,7 @@ from typing import Any
 
 from conductor.core.connector import Advice
 from conductor.core.poll import OK, Poll
+from conductor.core.schedule import Span
 
 SLACK = timedelta(seconds=60)
 LONG_FAULT = timedelta(minutes=30)
@@ -76,6 +77,8 @@ class Facts:
     covered_until: datetime | None = None
     loss_at: datetime | None = None
     open_gaps: int = 0
+    lost: Span | None = None
+    came_late: int = 0
     storage_full: bool = False
 
 
@@ -103,14 +106,31 @@ class Health:
 def judge(facts: Facts, advice: Callable[[str], Advice | None]) -> Health:
     """The worst of everything that holds. `advice` finds the text of an error's code."""
     if not facts.enabled:
-        sentence = f"Off since {facts.changed_at:%-d %b}, by {facts.changed_by}."
-        return Health(State.OFF, sentence, "source.disabled", facts.changed_at)
-    findings = (_fault(facts, advice), _storage(facts, advice), _loss(facts), _gap(facts), _age(facts))
+        return _off(facts)
+    findings = (
+        _fault(facts, advice),
+        _storage(facts, advice),
+        _loss(facts),
+        _lost(facts),
+        _gap(facts),
+        _late(facts),
+        _age(facts),
+    )
     found = [finding for finding in findings if finding]
     if not found:
         return _fine(facts)
     order = list(State)
     return max(found, key=lambda health: order.index(health.state))
+
+
+def _off(facts: Facts) -> Health:
+    """Switched off by a person; the vendor deletes all the same."""
+    sentence = f"Off since {facts.changed_at:%-d %b}, by {facts.changed_by}."
+    if facts.loss_at is not None and facts.loss_at <= facts.now:
+        sentence += f" Events are being lost since {_moment(facts.loss_at)}."
+    elif facts.loss_at is not None:
+        sentence += f" Turn on before {_moment(facts.loss_at)} to lose nothing."
+    return Health(State.OFF, sentence, "source.disabled", facts.changed_at)
 
 
 def _fine(facts: Facts) -> Health:
@@ -194,6 +214,21 @@ def _gap(facts: Facts) -> Health | None:
         return None
     noun = "1 open gap" if facts.open_gaps == 1 else f"{facts.open_gaps} open gaps"
     return Health(State.ATTENTION, f"{noun}: some events were not collected.", "gap.open")
+
+
+def _lost(facts: Facts) -> Health | None:
+    """Told until a person closes the gap."""
+    if facts.lost is None:
+        return None
+    sentence = f"Some events are gone: {_moment(facts.lost.begins)} – {_moment(facts.lost.ends)}."
+    return Health(State.ATTENTION, sentence, "gap.lost", facts.lost.ends)
+
+
+def _late(facts: Facts) -> Health | None:
+    if not facts.came_late:
+        return None
+    noun = "1 event" if facts.came_late == 1 else f"{facts.came_late:,} events"
+    return Health(State.ATTENTION, f"{noun} came later than the overlap waits, and were collected.", "events.late")
 
 
 def _age(facts: Facts) -> Health | None:

@@ -39,7 +39,10 @@ class Poll:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A span of time that was not collected. `state` is open, recovering, recovered, lost or closed."""
+    """A span of time that was not collected. `state` is open, recovering, recovered, lost or closed.
+
+    A lost one stays lost when a person closes it: `closed_at` tells that somebody knows.
+    """
 
     id: int
     integration_id: int
@@ -54,3 +57,4 @@ class Gap:
 
 
 OPEN_STATES = ("open", "recovering")
+TOLD_STATES = (*OPEN_STATES, "lost")  # a lost one until a person closes it

@@ -20,8 +20,23 @@ def splay(integration_id: int, window: timedelta) -> timedelta:
 
 
 @dataclass(frozen=True, slots=True)
-class LostSpan:
-    """A span the vendor has deleted before it was read."""
+class Rhythm:
+    """How often spans are read again to look for late records, and how long after they ended."""
+
+    name: str
+    every: timedelta
+    delay: timedelta
+
+
+AUDITS = (
+    Rhythm("hourly", timedelta(hours=1), timedelta(hours=1)),
+    Rhythm("daily", timedelta(days=1), timedelta(days=1)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From a moment up to another."""
 
     begins: datetime
     ends: datetime
@@ -29,7 +44,7 @@ class LostSpan:
 
 def lost_span(
     now: datetime, retention: timedelta, checkpoint: datetime | None, covered_until: datetime | None
-) -> LostSpan | None:
+) -> Span | None:
     """What the vendor has already deleted although we did not read it.
 
     A quiet tenant's checkpoint is old, but its last complete pass is not: whichever is later counts.
@@ -39,10 +54,27 @@ def lost_span(
         return None
     oldest = now - retention
     reached = max(known)
-    return LostSpan(reached, oldest) if reached < oldest else None
+    return Span(reached, oldest) if reached < oldest else None
 
 
 def loss_at(retention: timedelta, checkpoint: datetime | None, covered_until: datetime | None) -> datetime | None:
     """When the vendor begins to delete what was not collected; None before the first poll."""
     known = [moment for moment in (checkpoint, covered_until) if moment is not None]
     return max(known) + retention if known else None
+
+
+def audit_due(
+    rhythm: Rhythm, now: datetime, retention: timedelta, audited: datetime | None, floor: datetime
+) -> Span | None:
+    """The span to read again now, None when it is not time yet. Spans follow each other without a hole.
+
+    `audited` is where the last one ended. The first begins at `floor`, when collecting began, or a period before. Where
+    the vendor deletes early both times shrink, so that a record is never older than half the retention when its turn
+    comes. What the vendor has deleted meanwhile is left out.
+    """
+    shrink = min(1.0, retention / 2 / (rhythm.every + rhythm.delay))
+    every, ends = rhythm.every * shrink, now - rhythm.delay * shrink
+    begins = max(ends - every, floor) if audited is None else audited
+    if ends - begins < (every if audited else timedelta(minutes=1)):
+        return None
+    return Span(max(begins, now - retention), ends)

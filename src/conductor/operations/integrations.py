@@ -14,10 +14,11 @@ from conductor.core.errors import Conflict, Invalid, Refused
 from conductor.core.health import Health
 from conductor.core.integration import Integration
 from conductor.core.poll import Gap, Poll
+from conductor.core.schedule import Span
 from conductor.operations import configs
 from conductor.operations.system import System
 from conductor.signal_client import assembly
-from conductor.store import audit, gaps, integrations, journal, polls
+from conductor.store import audit, backfills, gaps, integrations, journal, polls
 from conductor.store.database import Connection
 from conductor.store.vault import SecretUnreadable, Stored
 
@@ -51,6 +52,7 @@ class Status:
     next_poll_at: datetime | None
     loss_at: datetime | None
     open_gaps: int
+    lost_gaps: int
     events_24h: int
     secrets: Mapping[str, Stored]
 
@@ -133,6 +135,7 @@ async def edit(
         changed = integrations.edit(connection, old, by=by, name=new_name or name, config=config.public(), enabled=on)
         _seal(system, connection, changed, config, by)
         if kind.Config.model_construct(**old.config).tenant != config.tenant:
+            backfills.forget(connection, old.id)
             journal.forget(connection, old.id)  # another tenant's log begins at its own beginning
         detail = {"fields": sorted(values), "name": changed.name}
         audit.append(connection, by, "integration.edited", name, detail)
@@ -222,7 +225,8 @@ async def _statuses(system: System, found: Sequence[Integration]) -> list[Status
     def read(connection: Connection) -> list[Status]:
         latest = polls.latest(connection, ids)
         positions = journal.positions(connection)
-        gap_counts = gaps.open_count(connection, ids)
+        told = gaps.told(connection, ids)
+        late = backfills.came_late(connection, ids, since)
         events = polls.events_since(connection, since)
         return [
             _status(
@@ -230,7 +234,8 @@ async def _statuses(system: System, found: Sequence[Integration]) -> list[Status
                 integration,
                 latest[integration.id],
                 positions.get(integration.id),
-                gap_counts.get(integration.id, 0),
+                told.get(integration.id, []),
+                late.get(integration.id, 0),
                 events.get(integration.id, 0),
                 system.vault.stored(connection, integrations.owner(integration.id)),
             )
@@ -245,12 +250,15 @@ def _status(
     integration: Integration,
     latest: polls.Latest,
     position: journal.Position | None,
-    open_gaps: int,
+    told: Sequence[Gap],
+    came_late: int,
     events: int,
     secrets: Mapping[str, Stored],
 ) -> Status:
     kind = system.catalog.get(integration.connector)
     config = kind.Config.model_construct(**integration.config)
+    lost = [gap for gap in told if gap.state == "lost"]
+    open_gaps = len(told) - len(lost)
     retention = config.retention(position.seen if position else timedelta(0))
     checkpoint = position.checkpoint.time if position and position.checkpoint else None
     covered = position.covered_until if position else None
@@ -272,6 +280,8 @@ def _status(
         covered_until=covered,
         loss_at=loss_at,
         open_gaps=open_gaps,
+        lost=Span(min(gap.begins for gap in lost), max(gap.ends for gap in lost)) if lost else None,
+        came_late=came_late,
         storage_full=system.database.full,
     )
     return Status(
@@ -286,6 +296,7 @@ def _status(
         next_poll_at=system.supervisor.next_poll_at(integration.id),
         loss_at=loss_at,
         open_gaps=open_gaps,
+        lost_gaps=len(lost),
         events_24h=events,
         secrets={name: stored for name, stored in secrets.items() if name in configs.secret_names(kind)},
     )

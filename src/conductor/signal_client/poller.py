@@ -4,49 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeVar
 
 from conductor.core import clock, schedule
-from conductor.core.errors import (
-    CheckpointLost,
-    Conflict,
-    RateLimited,
-    SourceError,
-    StoreError,
-    StorePaused,
-    Unavailable,
-    UnexpectedResponse,
-)
+from conductor.core.errors import CheckpointLost, Conflict, SourceError, StoreError, StorePaused
 from conductor.core.integration import Integration
 from conductor.core.poll import OK, Poll
-from conductor.observe import Metrics, log
-from conductor.outbound import pace
+from conductor.core.schedule import Span
+from conductor.observe import log
 from conductor.outbound.client import Usage
+from conductor.signal_client import findings, outcome
 from conductor.signal_client.assembly import Source
+from conductor.signal_client.outcome import Patience
+from conductor.signal_client.recovery import Recovery
+from conductor.signal_client.tools import Tools
 from conductor.store import gaps, journal, polls
-from conductor.store.database import Connection, Database
+from conductor.store.database import Connection
 from conductor.store.journal import Page, Position
 
 STORE_RETRY = 10.0  # seconds
-NEW_SECRET = timedelta(minutes=5)  # a secret changed at the vendor may take a while to work
-NEW_SECRET_RETRY = 60.0  # seconds
 OUTAGE = "checkpoint.expired"
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What every poller works with. `committed` is called after each commit that brought something new; `worker` is the
-    process's name in a shared store, empty where nobody else polls."""
-
-    database: Database
-    metrics: Metrics
-    committed: Callable[[], None]
-    worker: str = ""
 
 
 class Poller:
@@ -58,8 +36,8 @@ class Poller:
         self._source = source
         self._tools = tools
         self._position: Position | None = None
-        self._failures = 0
-        self._failing_since: datetime | None = None
+        self._patience = Patience()
+        self._recovery = Recovery(integration, source, tools)
         self._stopping = False
         self._wake = asyncio.Event()
         self._asked: list[asyncio.Future[Poll]] = []
@@ -69,13 +47,14 @@ class Poller:
         delay = first_delay
         try:
             while not self._stopping:
-                await self._sleep(delay)
+                await self._until_due(delay)
                 if not self._stopping:
                     delay = await self._visit()
         finally:
             for future in self._asked:
                 if not future.done():
                     future.set_exception(Conflict("The integration was changed meanwhile. Poll again."))
+            await self._recovery.forget()
             await self._source.close()
 
     def stop(self) -> None:
@@ -90,6 +69,23 @@ class Poller:
         self._wake.set()
         return future
 
+    def look_again(self) -> None:
+        """There may be a span to read again."""
+        self._wake.set()
+
+    async def behind(self) -> float | None:
+        """One page behind live collection, while that is well. The seconds until the next, None when nothing waits.
+        Raises StoreError, Fenced."""
+        if self._patience.failures:
+            return None
+        try:
+            if self._position is None:
+                self._position = await self._take_over()
+            return await self._recovery.step(self._position)
+        except StorePaused as error:
+            await self._paused(error)
+            return STORE_RETRY
+
     async def poll_once(self) -> Poll:
         """One poll, recorded. Raises StoreError, Fenced, Held."""
         if self._position is None:
@@ -97,17 +93,17 @@ class Poller:
         started = clock.now()
         self._source.http.usage = usage = Usage()
         position = self._position
-        poll_id = await self._write(lambda connection: polls.begin(connection, position, started))
+        poll_id = await self._tools.write(lambda connection: polls.begin(connection, position, started))
         try:
             outcome = await self._outcome(poll_id, usage)
         except asyncio.CancelledError:
             integration_id, now = self.integration.id, clock.now()
             with suppress(StorePaused):  # taking over closes the record then
-                await self._write(lambda connection: polls.interrupt(connection, integration_id, now))
+                await self._tools.write(lambda connection: polls.interrupt(connection, integration_id, now))
             raise
         await self._source.http.close()
-        poll = await self._write(lambda connection: polls.end(connection, poll_id, outcome, clock.now()))
-        self._tell(poll)
+        poll = await self._tools.write(lambda connection: polls.end(connection, poll_id, outcome, clock.now()))
+        self._tools.tell(self.integration, poll)
         return poll
 
     async def _visit(self) -> float:
@@ -117,14 +113,18 @@ class Poller:
         try:
             poll = await self.poll_once()
         except StorePaused as error:
-            log(logging.ERROR, f"{self._slug}: {error}", {"integration": self.integration.name, "code": error.code})
-            self._position = None  # the record in hand stays open; taking over closes it
+            await self._paused(error)
             self._answer(asked, error)
             return STORE_RETRY
         self._answer(asked, poll)
         if poll.result != OK and poll.retry_at is not None:
             return (poll.retry_at - clock.now()).total_seconds()
         return self._interval.total_seconds() - (asyncio.get_running_loop().time() - begun)
+
+    async def _paused(self, error: StorePaused) -> None:
+        log(logging.ERROR, f"{self._slug}: {error}", {"integration": self.integration.name, "code": error.code})
+        self._position = None  # the record in hand stays open; taking over closes it
+        await self._recovery.forget()
 
     def _answer(self, asked: list[asyncio.Future[Poll]], answer: Poll | StorePaused) -> None:
         for future in asked:
@@ -136,16 +136,22 @@ class Poller:
             else:
                 future.set_result(answer)
 
-    async def _sleep(self, seconds: float) -> None:
-        """Until the time has come or somebody asks."""
+    async def _until_due(self, seconds: float) -> None:
+        """Until the time has come or somebody asks. Meanwhile spans are read again, a page at a time."""
+        due = asyncio.get_running_loop().time() + max(0.0, seconds)
         self.next_poll_at = clock.now() + timedelta(seconds=max(0.0, seconds))
-        try:
-            async with asyncio.timeout(max(0.0, seconds)):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
+        while (left := due - asyncio.get_running_loop().time()) > 0 and not self._stopping and not self._asked:
+            self._wake.clear()
+            pause = await self.behind()
+            await self._sleep(left if pause is None else min(left, pause))
         self._wake.clear()
         self.next_poll_at = None
+        await self._recovery.rest()
+
+    async def _sleep(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
 
     async def _take_over(self) -> Position:
         integration_id, now = self.integration.id, clock.now()
@@ -155,21 +161,15 @@ class Poller:
             polls.interrupt(connection, integration_id, now)
             return position
 
-        return await self._write(work)
+        return await self._tools.write(work)
 
     async def _outcome(self, poll_id: int, usage: Usage) -> polls.Outcome:
         try:
             complete = await self._collect(poll_id)
         except SourceError as error:
-            return self._failed(error, usage)
-        self._failures, self._failing_since = 0, None
-        return polls.Outcome(
-            OK,
-            requests=usage.requests,
-            complete=complete,
-            rate_limit=usage.limit,
-            rate_remaining=usage.remaining,
-        )
+            return outcome.failed(error, self._patience.failed(error), usage)
+        self._patience.succeeded()
+        return outcome.good(usage, complete=complete)
 
     async def _collect(self, poll_id: int) -> bool:
         """One pass; whether it reached the end of the log. A lost position is told as a gap, and read on from."""
@@ -192,13 +192,9 @@ class Poller:
 
     async def _commit(self, page: Page) -> None:
         position, now = self._here, clock.now()
-        done = await self._write(lambda connection: journal.commit(connection, position, page, now))
+        done = await self._tools.write(lambda connection: journal.commit(connection, position, page, now))
         self._position = done.position
-        names = (self.integration.name, self._slug)
-        self._tools.metrics.signals.labels(*names).inc(done.new)
-        self._tools.metrics.duplicates.labels(*names).inc(done.duplicates)
-        if done.new:
-            self._tools.committed()
+        self._tools.count(self.integration, done)
 
     async def _note_lost_span(self) -> None:
         """The vendor answers happily although it has deleted what we did not read: the time tells."""
@@ -218,62 +214,9 @@ class Poller:
 
     async def _record_gap(self, begins: datetime, ends: datetime) -> None:
         integration_id = self.integration.id
-        gap = await self._write(lambda connection: gaps.record(connection, integration_id, begins, ends, OUTAGE))
-        facts = {"integration": self.integration.name, "from": clock.to_text(begins), "to": clock.to_text(ends)}
+        gap = await self._tools.write(lambda connection: gaps.record(connection, integration_id, begins, ends, OUTAGE))
+        facts = findings.span_facts(self.integration.name, Span(begins, ends))
         log(logging.WARNING, f"{self._slug}: gap recorded", {**facts, "gap": gap.id})
-
-    def _failed(self, error: SourceError, usage: Usage) -> polls.Outcome:
-        self._failures += 1
-        self._failing_since = self._failing_since or clock.now()
-        wait = self._patience(error)
-        return polls.Outcome(
-            error.code,
-            reason=str(error),
-            facts={**error.facts, "n": round(wait)},
-            needs_person=error.needs_person,
-            retry_at=clock.now() + timedelta(seconds=wait),
-            requests=usage.requests,
-            rate_limit=usage.limit,
-            rate_remaining=usage.remaining,
-        )
-
-    def _patience(self, error: SourceError) -> float:
-        """Seconds until the next try, by what kind of failure it is."""
-        match error:
-            case RateLimited(retry_after=float(told)):
-                return told
-            case RateLimited():
-                return pace.backoff(self._failures, cap=schedule.RATE_CAP)
-            case Unavailable() | UnexpectedResponse():
-                return pace.backoff(self._failures, cap=schedule.BACKOFF_CAP, base=schedule.BACKOFF_BASE)
-            case _ if self._failing_since and clock.now() - self._failing_since < NEW_SECRET:
-                return NEW_SECRET_RETRY
-            case _:
-                return schedule.HOURLY.total_seconds()
-
-    def _tell(self, poll: Poll) -> None:
-        took = ((poll.finished_at or poll.started_at) - poll.started_at).total_seconds()
-        facts = {
-            "integration": self.integration.name,
-            "new": poll.new,
-            "duplicates": poll.duplicates,
-            "requests": poll.requests,
-            "took": f"{took:.3f}s",
-        }
-        if poll.result == OK:
-            log(logging.INFO, f"{self._slug}: fetched {poll.fetched} log events", facts)
-        else:
-            level = logging.ERROR if poll.needs_person else logging.WARNING
-            retry = clock.to_text(poll.retry_at) if poll.retry_at else ""
-            log(level, f"{self._slug}: {poll.reason}", {"code": poll.result, **facts, "retry_at": retry})
-        metrics, names = self._tools.metrics, (self.integration.name, self._slug)
-        metrics.polls.labels(*names, poll.result).inc()
-        metrics.requests.labels(*names).inc(poll.requests)
-        metrics.took.observe(took)
-
-    async def _write(self, work: Callable[[Connection], T]) -> T:
-        """Write, and do not let a cancelled poll leave a commit half known."""
-        return await asyncio.shield(_settled(self._tools.database.write(work)))
 
     @property
     def _here(self) -> Position:
@@ -288,7 +231,3 @@ class Poller:
     @property
     def _interval(self) -> timedelta:
         return timedelta(minutes=self._source.config.polling_interval)
-
-
-async def _settled(answer: Awaitable[T]) -> T:
-    return await answer

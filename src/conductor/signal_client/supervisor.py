@@ -13,7 +13,8 @@ from conductor.core.poll import Poll
 from conductor.observe import log
 from conductor.outbound import pace
 from conductor.signal_client.assembly import Assembly
-from conductor.signal_client.poller import Poller, Tools
+from conductor.signal_client.poller import Poller
+from conductor.signal_client.tools import Tools
 from conductor.store import integrations, polls
 from conductor.store.vault import SecretUnreadable
 
@@ -67,6 +68,12 @@ class Supervisor:
         """When it polls next; None when it is polling, or is not polled here."""
         poller = self._pollers.get(integration_id)
         return poller.next_poll_at if poller else None
+
+    def look_again(self, integration_id: int) -> None:
+        """A span is to be read again: now, when the integration is polled here, else after its next poll."""
+        poller = self._pollers.get(integration_id)
+        if poller is not None:
+            poller.look_again()
 
     async def poll_now(self, integration: Integration) -> Poll:
         """Poll at once and wait for the end. Without a poller of its own (the process does not poll, or the

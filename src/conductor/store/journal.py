@@ -93,13 +93,14 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What a commit did. `batch` is None when the page held nothing new."""
+    """What a commit did; `fresh` are the signals that were new. `batch` is None when there were none."""
 
     position: Position
     new: int
     duplicates: int
     conflicts: int
     batch: int | None
+    fresh: Sequence[Signal] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,12 @@ def take_over(connection: Connection, integration_id: int, lane: str = LIVE, *, 
     return _position(connection, integration_id, lane, epoch)
 
 
+def beside(connection: Connection, owner: Position, lane: str) -> Position:
+    """Another lane of an integration, under the owner's epoch. Raises Fenced for one who is not the owner any more."""
+    check_fence(connection, owner)
+    return _position(connection, owner.integration_id, lane, owner.epoch)
+
+
 def commit(connection: Connection, position: Position, page: Page, now: datetime) -> Committed:
     """Write one page and move the checkpoint. Raises Fenced when another owner came, or another commit."""
     fence = check_fence(connection, position)
@@ -155,7 +162,7 @@ def commit(connection: Connection, position: Position, page: Page, now: datetime
     found = _sort(connection, position.integration_id, page.signals)
     place = _Place(fence.last_batch + 1, fence.chain, clock.to_micros(now))
     batch = _append(connection, position, page, found, place) if found.fresh else None
-    done = Committed(after, len(found.fresh), found.duplicates, found.conflicts, batch)
+    done = Committed(after, len(found.fresh), found.duplicates, found.conflicts, batch, tuple(found.fresh.values()))
     _count(connection, page, done)
     return done
 

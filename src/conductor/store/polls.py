@@ -8,13 +8,14 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select, update
 
 from conductor.core import clock
 from conductor.core.poll import OK, RUNNING, Poll
 from conductor.store import journal, schema
 from conductor.store.journal import LIVE, Position
 
+SITTINGS = 12  # of a lane, from which its pace is told
 _table = schema.polls
 
 
@@ -68,8 +69,10 @@ def end(connection: Connection, poll_id: int, outcome: Outcome, now: datetime) -
 
 
 def fail(connection: Connection, integration_id: int, outcome: Outcome, now: datetime) -> None:
-    """Record a poll that could not even be made, or that crashed: the open record when there is one."""
-    running = select(func.max(_table.c.id)).where(_table.c.integration_id == integration_id, _table.c.result == RUNNING)
+    """Record a poll that could not even be made, or that crashed: the open record of live collection when there is
+    one. Whatever was being read behind it has ended too."""
+    open_ones = (_table.c.integration_id == integration_id, _table.c.result == RUNNING)
+    running = select(func.max(_table.c.id)).where(*open_ones, _table.c.lane == LIVE)
     poll_id = connection.execute(running).scalar()
     if poll_id is None:
         row = {
@@ -80,6 +83,7 @@ def fail(connection: Connection, integration_id: int, outcome: Outcome, now: dat
         }
         poll_id = connection.execute(insert(_table).values(row).returning(_table.c.id)).scalar_one()
     end(connection, poll_id, outcome, now)
+    interrupt(connection, integration_id, now)
 
 
 def interrupt(connection: Connection, integration_id: int, now: datetime) -> None:
@@ -135,6 +139,28 @@ def events_since(connection: Connection, since: datetime) -> dict[int, int]:
         .group_by(_table.c.integration_id)
     )
     return {integration_id: int(total) for integration_id, total in connection.execute(query)}
+
+
+def last_behind(connection: Connection, integration_id: int, moment: datetime) -> datetime | None:
+    """When the last good live poll began whose position was before that moment: it should have seen what was there."""
+    here = (_table.c.integration_id == integration_id, _table.c.lane == LIVE, _table.c.result == OK)
+    behind = or_(_table.c.position_from.is_(None), _table.c.position_from <= clock.to_micros(moment))
+    found = connection.execute(select(func.max(_table.c.started_at)).where(*here, behind)).scalar()
+    return _moment(found)
+
+
+def pace(connection: Connection, integration_id: int, lane: str, since: datetime) -> float | None:
+    """How many seconds of the log a lane's last sittings read in a second, waiting for live polls included."""
+    here = (_table.c.integration_id == integration_id, _table.c.lane == lane, _table.c.finished_at.is_not(None))
+    recent = (
+        select(_table.c.started_at, _table.c.finished_at, _table.c.position_from, _table.c.position_to)
+        .where(*here, _table.c.started_at >= clock.to_micros(since), _table.c.position_to > _table.c.position_from)
+        .order_by(_table.c.id.desc())
+        .limit(SITTINGS)
+    )
+    rows = connection.execute(recent).all()
+    took = rows[0].finished_at - rows[-1].started_at if rows else 0
+    return sum(row.position_to - row.position_from for row in rows) / took if took > 0 else None
 
 
 def expire(connection: Connection, before: datetime) -> int:

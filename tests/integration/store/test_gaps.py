@@ -31,11 +31,11 @@ def add(connection: Connection, name: str) -> int:
 def test_a_gap_is_open_until_somebody_closes_it_with_a_note(connection: Connection, prod: int) -> None:
     gap = gaps.record(connection, prod, at(0), at(1), EXPIRED)
     assert (gap.begins, gap.ends, gap.cause, gap.state, gap.closed_at) == (at(0), at(1), EXPIRED, "open", None)
-    assert gaps.open_count(connection, [prod]) == {prod: 1}
+    assert gaps.told(connection, [prod]) == {prod: [gap]}
     closed = gaps.close(connection, prod, gap.id, note="Exported by hand.", by="ann")
     assert (closed.state, closed.note, closed.closed_by) == ("closed", "Exported by hand.", "ann")
     assert closed.closed_at is not None
-    assert gaps.open_count(connection, [prod]) == {}
+    assert gaps.told(connection, [prod]) == {}
     assert gaps.of(connection, prod) == [closed]
 
 
@@ -79,7 +79,8 @@ def test_gaps_apart_of_another_cause_or_integration_stay_apart(connection: Conne
     gaps.record(connection, prod, at(1.1), at(2), EXPIRED)
     gaps.record(connection, prod, at(0), at(1), "another cause")
     gaps.record(connection, other, at(0), at(1), EXPIRED)
-    assert gaps.open_count(connection, [prod, other]) == {prod: 3, other: 1}
+    told = gaps.told(connection, [prod, other])
+    assert {name: len(found) for name, found in told.items()} == {prod: 3, other: 1}
 
 
 def test_a_closed_gap_does_not_swallow_a_new_one(connection: Connection, prod: int) -> None:

@@ -14,6 +14,7 @@ from conductor.core import health
 from conductor.core.connector import Advice
 from conductor.core.health import Facts, Health, State
 from conductor.core.poll import Poll
+from conductor.core.schedule import Span
 
 NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -47,8 +48,8 @@ def test_off_is_grey_whatever_else_holds() -> None:
     found = judge(
         enabled=False,
         changed_at=datetime(2026, 11, 20, 9, tzinfo=UTC),
-        loss_at=NOW - DAY,
         open_gaps=3,
+        loss_at=None,
         **failed(needs_person=True),
     )
     assert (found.state, found.sentence, found.state.color, found.state.shape) == (
@@ -58,6 +59,27 @@ def test_off_is_grey_whatever_else_holds() -> None:
         "○",
     )
     assert found.code == "source.disabled"
+
+
+@pytest.mark.parametrize(
+    ("loss", "told"),
+    [
+        (NOW + DAY, f" Turn on before {NOW + DAY:%-d %b %H:%M} UTC to lose nothing."),
+        (NOW - DAY, f" Events are being lost since {NOW - DAY:%-d %b %H:%M} UTC."),
+    ],
+)
+def test_the_loss_clock_goes_on_while_it_is_off(loss: datetime, told: str) -> None:
+    found = judge(enabled=False, changed_at=datetime(2026, 11, 20, 9, tzinfo=UTC), loss_at=loss)
+    assert (found.state, found.sentence) == (State.OFF, "Off since 20 Nov, by admin." + told)
+
+
+def test_a_lost_gap_and_late_records_are_told() -> None:
+    lost = judge(lost=Span(NOW - DAY, NOW - DAY / 2))
+    assert (lost.state, lost.code) == (State.ATTENTION, "gap.lost")
+    assert lost.sentence == f"Some events are gone: {NOW - DAY:%-d %b %H:%M} UTC – {NOW - DAY / 2:%-d %b %H:%M} UTC."
+    late = judge(came_late=3)
+    assert late.state is State.ATTENTION
+    assert late.sentence == "3 events came later than the overlap waits, and were collected."
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conductor.core import schedule
-from conductor.core.schedule import LostSpan
+from conductor.core.schedule import Span
 
 NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -45,15 +45,15 @@ def test_the_splay_stays_the_same_across_versions(integration: int, seconds: flo
         pytest.param(None, None, None, id="never polled"),
         pytest.param(ago(1), None, None, id="young enough"),
         pytest.param(ago(24), None, None, id="just young enough"),
-        pytest.param(ago(30), None, LostSpan(ago(30), ago(24)), id="too old"),
+        pytest.param(ago(30), None, Span(ago(30), ago(24)), id="too old"),
         pytest.param(ago(300), ago(1), None, id="a quiet tenant that was read to its end"),
         pytest.param(ago(1), ago(300), None, id="reading on from an old pass"),
-        pytest.param(ago(300), ago(30), LostSpan(ago(30), ago(24)), id="the later of both is too old"),
-        pytest.param(None, ago(30), LostSpan(ago(30), ago(24)), id="nothing ever came"),
+        pytest.param(ago(300), ago(30), Span(ago(30), ago(24)), id="the later of both is too old"),
+        pytest.param(None, ago(30), Span(ago(30), ago(24)), id="nothing ever came"),
     ],
 )
 def test_what_the_vendor_deleted_unread_is_lost(
-    checkpoint: datetime | None, covered: datetime | None, lost: LostSpan | None
+    checkpoint: datetime | None, covered: datetime | None, lost: Span | None
 ) -> None:
     assert schedule.lost_span(NOW, DAY, checkpoint, covered) == lost
 

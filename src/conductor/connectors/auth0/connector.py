@@ -85,6 +85,24 @@ class Connector:
             async for batch in self._from(api, await self._start_at_oldest(api)):
                 yield batch
 
+    def since(self, moment: datetime, known: Checkpoint | None) -> Checkpoint | None:
+        """The lowest id of that moment, beginning as the ids of this tenant do. None for ids of another make."""
+        name = known.position.decode("ascii", "replace") if known else log_ids.synthetic_id(moment)
+        if log_ids.log_id_time(name) is None:
+            return None
+        return Checkpoint(log_ids.synthetic_id(moment, name[: log_ids.PREFIX_LENGTH]).encode(), moment)
+
+    async def oldest(self) -> Checkpoint | None:
+        """One search, sorted the other way round."""
+        found, date = await self._oldest(Api(self._config, self._client(), self._tokens))
+        if found is None:
+            return None
+        return Checkpoint(found.id.encode("ascii", "replace"), self.taken(found) or page.date(found.raw) or date)
+
+    def taken(self, signal: Signal) -> datetime | None:
+        """The time in the id."""
+        return log_ids.log_id_time(signal.id)
+
     def normalize(self, signal: Signal) -> Artifact:
         """Auth0's fields in ours. Raises NormalizeError."""
         return normalize(signal.raw, client_id=self._config.client_id, signal_id=signal.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from hashlib import sha256
 
 import msgspec
@@ -19,8 +20,13 @@ class _Ids(msgspec.Struct, gc=False):
     object_id: str | None = msgspec.field(name="_id", default=None)
 
 
+class _Dated(msgspec.Struct, gc=False):
+    date: datetime | None = None
+
+
 _EVENTS = msgspec.json.Decoder(list[msgspec.Raw])
 _IDS = msgspec.json.Decoder(_Ids)
+_DATED = msgspec.json.Decoder(_Dated)
 _TEXT = msgspec.json.Decoder(str)
 _REFUSED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
@@ -36,6 +42,17 @@ def signals(body: bytes) -> list[Signal]:
         if name not in found:
             found[name] = Signal(name, raw)
     return list(found.values())
+
+
+def date(raw: bytes) -> datetime | None:
+    """When the record says it happened, None when it does not."""
+    try:
+        moment = _DATED.decode(raw).date
+    except _REFUSED:
+        return None
+    if moment is None:
+        return None
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _events(body: bytes) -> list[bytes]:
