@@ -27,7 +27,7 @@ from conductor.settings import Settings
 from conductor.signal_client.assembly import Assembly, Egress
 from conductor.signal_client.supervisor import Supervisor
 from conductor.signal_client.tools import Tools
-from conductor.store import migrations
+from conductor.store import damage, migrations
 from conductor.store.database import Database, sqlite_url
 from conductor.store.vault import Vault, expected_key, open_key_file
 from conductor.web import server
@@ -64,7 +64,9 @@ async def opened(
     async with AsyncExitStack() as stack:
         database = Database(settings.database_url or sqlite_url(directory / "conductor.db"))
         stack.push_async_callback(database.close)
+        await database.prepare(damage.refuse)
         await database.prepare(migrations.upgrade)
+        await database.prepare(damage.refuse_torn)
         await database.open()
         vault = await _vault(settings, directory, database)
         await database.write(vault.check)

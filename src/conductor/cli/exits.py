@@ -10,7 +10,7 @@ import click
 
 from conductor.core import health
 from conductor.core.advice import ADVICE
-from conductor.core.errors import ConductorError, KeyWrong, SettingsError, StoreBusy
+from conductor.core.errors import ConductorError, KeyWrong, SettingsError, StoreBusy, StoreCorrupt
 
 FAILED, USAGE, NOT_FOUND, CONFLICT, NOT_ALLOWED, REFUSED, NETWORK, RATE = range(1, 9)
 ATTENTION, RED = 10, 11
@@ -71,7 +71,7 @@ def leave(error: Failed | ConductorError, *, as_json: bool = False) -> NoReturn:
 def envelope(error: ConductorError) -> dict[str, Any]:
     """The same shape as the API's, for what fails before there is an API."""
     advice = ADVICE.get(error.code)
-    if advice is None or not isinstance(error, StoreBusy | KeyWrong):
+    if advice is None or not isinstance(error, StoreBusy | KeyWrong | StoreCorrupt):
         return {"code": error.code, "title": str(error), "detail": "", "fix": []}
     return {
         "code": error.code,

@@ -201,6 +201,17 @@ _HERE = {
         "Nothing was changed.",
         ("Try again in a moment.",),
     ),
+    "local.storage.corrupt": Advice(
+        "The database is damaged: {what}.",
+        "Nothing was changed. Restore your last backup: events since then are fetched again, as long as the "
+        "vendor still has them. Without a backup, `conductor db salvage FILE` exports what can be read.",
+        (
+            "See what is damaged: conductor db check",
+            "Restore a backup: conductor db restore FILE",
+            "Or export what can be read: conductor db salvage FILE",
+        ),
+        "database damaged",
+    ),
     "local.datadir.busy": Advice(
         "Another Conductor uses {path} (process {pid}).",
         "Stop it or choose another `--data`.",

@@ -209,6 +209,12 @@ class StoreFull(StorePaused):
     code = "local.storage.full"
 
 
+class StoreCorrupt(StoreError):
+    """The database file is damaged."""
+
+    code = "local.storage.corrupt"
+
+
 class StoreBusy(ConductorError):
     """Another process uses this data directory."""
 

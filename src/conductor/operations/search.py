@@ -102,6 +102,11 @@ async def count(system: System, request: Request) -> int:
 
 async def get(system: System, artifact_id: str) -> Mapping[str, Any]:
     """One artifact by its id. Raises NotFound."""
+    return _row(await locate(system, artifact_id), await _names(system))
+
+
+async def locate(system: System, artifact_id: str) -> Found:
+    """One artifact with its place in the journal. Raises NotFound."""
     wanted = artifact_id.strip().lower()
     if len(wanted) != 32 or not all(char in "0123456789abcdef" for char in wanted):
         raise NotFound("An event's id has 32 hexadecimal digits.")
@@ -109,7 +114,7 @@ async def get(system: System, artifact_id: str) -> Mapping[str, Any]:
     if found is None:
         days = system.settings.retention_days
         raise NotFound(f"There is no such event. Events older than {days} days are deleted.")
-    return _row(found, await _names(system))
+    return found
 
 
 async def oldest(system: System) -> datetime | None:

@@ -14,6 +14,7 @@ import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +25,7 @@ from sqlalchemy import Connection as Connection
 from sqlalchemy import Engine, event
 
 from conductor.core import clock
-from conductor.core.errors import StoreError, StoreFull
+from conductor.core.errors import StoreCorrupt, StoreError, StoreFull
 
 GROUP = 64  # writes committed together
 READERS = 4  # threads
@@ -220,12 +221,15 @@ class _Translated:
             return
         if _is_full(error, self._url):
             raise StoreFull("The disk is full.") from error
+        if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
+            raise StoreCorrupt(f"The database is damaged: {error.orig}", what=str(error.orig)) from error
         raise StoreError(f"The database failed: {type(error.orig).__name__}: {error.orig}") from error
 
 
 # The WAL's index cannot grow on a full disk either, and SQLite tells that as an I/O error of its own.
 _INDEX_FAILED = frozenset({sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP})
 _NO_ROOM = 2**20  # bytes free, at the most
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 def _is_full(error: sqlalchemy.exc.DBAPIError, url: sqlalchemy.URL) -> bool:
@@ -259,6 +263,16 @@ def _keep_names(directory: Path) -> None:
             os.close(folder)
     except OSError as error:
         raise StoreError(f"The data directory cannot be synced: {error.strerror}.") from error
+
+
+def translated(engine: Engine) -> AbstractContextManager[None]:
+    """Turns the drivers' errors into StoreError and its kind, for work on an engine of one's own."""
+    return _Translated(engine.url)
+
+
+def reading(url: str) -> Engine:
+    """A read-only engine of one's own, beside a running Conductor or without one."""
+    return _reading_engine(sqlalchemy.make_url(url))
 
 
 def _writing_engine(url: sqlalchemy.URL) -> Engine:

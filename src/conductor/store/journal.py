@@ -188,8 +188,13 @@ def find(connection: Connection, integration_id: int, batch: int, index: int) ->
     """One signal by its place. Raises NotFound when the batch has passed the retention."""
     found = read(connection, integration_id, batch, batch)
     if not found or not 0 <= index < len(found[0].signals):
-        raise NotFound("The journal no longer holds this record.")
+        raise gone()
     return found[0].signals[index]
+
+
+def gone() -> NotFound:
+    """A record whose batch has passed the retention."""
+    return NotFound("The journal no longer holds this record.")
 
 
 def pack(fresh: Sequence[Signal]) -> tuple[bytes, int]:
@@ -200,7 +205,12 @@ def pack(fresh: Sequence[Signal]) -> tuple[bytes, int]:
 
 def unpack(body: bytes) -> list[Signal]:
     """The inverse of `pack`."""
-    return [Signal(_readable(signal_id), raw) for signal_id, raw in _RECORDS.decode(zstd.decompress(body))]
+    return [Signal(readable(signal_id), raw) for signal_id, raw in _RECORDS.decode(zstd.decompress(body))]
+
+
+def readable(signal_id: str | bytes) -> str:
+    """The id of a record as it was packed."""
+    return signal_id if isinstance(signal_id, str) else signal_id.decode("utf-8", "surrogatepass")
 
 
 def forget(connection: Connection, integration_id: int) -> None:
@@ -240,10 +250,6 @@ def _writable(signal_id: str) -> str | bytes:
     except UnicodeEncodeError:
         return signal_id.encode("utf-8", "surrogatepass")
     return signal_id
-
-
-def _readable(signal_id: str | bytes) -> str:
-    return signal_id if isinstance(signal_id, str) else signal_id.decode("utf-8", "surrogatepass")
 
 
 def _position(connection: Connection, integration_id: int, lane: str, epoch: int) -> Position:

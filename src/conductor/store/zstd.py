@@ -5,11 +5,15 @@ from __future__ import annotations
 import sys
 
 if sys.version_info >= (3, 14):
+    from compression.zstd import ZstdError as Error
     from compression.zstd import compress as _compress
     from compression.zstd import decompress as _decompress
 else:
+    from backports.zstd import ZstdError as Error
     from backports.zstd import compress as _compress
     from backports.zstd import decompress as _decompress
+
+__all__ = ["Error", "compress", "decompress"]
 
 LEVEL = 3
 

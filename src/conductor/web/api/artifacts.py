@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from conductor.operations import search
+from conductor.operations import proof, search
 from conductor.web import shapes
 from conductor.web.auth import Viewer
 
@@ -51,6 +51,12 @@ async def count(request: Request, user: Viewer, asked: Asked) -> Response:
 async def get(request: Request, user: Viewer, id: str) -> Response:
     """One event."""
     return _json(shapes.artifact(await search.get(request.app.state.system, id)))
+
+
+@router.get("/{id}/evidence")
+async def evidence(request: Request, user: Viewer, id: str) -> Response:
+    """One event's exact bytes, and what proves them: its batch as stored, the link before it and its own (base64)."""
+    return _json(await proof.of_event(request.app.state.system, id))
 
 
 def _json(content: Any) -> Response:

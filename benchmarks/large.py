@@ -1,0 +1,76 @@
+"""A data directory with ten million events, collected and indexed: made once, kept for those who need it."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import tempfile
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+from conductor import app, observe
+from conductor.core import clock
+from conductor.core.signal import Checkpoint, Signal
+from conductor.operations import integrations
+from conductor.operations.system import System
+from conductor.settings import Settings
+from conductor.simulator.tenant import Tenant, TenantSpec
+from conductor.store import journal, polls
+from conductor.store.database import Connection
+
+EVENTS = int(os.environ.get("BENCH_EVENTS", "10_000_000"))
+FOLDER = Path(tempfile.gettempdir()) / f"conductor-bench-{EVENTS}"
+INTEGRATIONS = 10
+SLICE = 10_000  # events authored at once
+PAGE = 100
+VALUES = {"domain": "acme.us.auth0.com", "client_id": "bench", "client_secret": "bench", "plan": "enterprise"}
+
+
+def directory() -> Path:
+    """The data directory, made on the first use; that takes a quarter of an hour."""
+    if not (FOLDER / "complete").exists():
+        asyncio.run(_make())
+        (FOLDER / "complete").touch()
+    return FOLDER
+
+
+async def _make() -> None:
+    observe.set_up()
+    settings = Settings(data=FOLDER, allow_private_targets="127.0.0.0/8,::1/128", retention_days=3650)
+    with app.owned(FOLDER) as folder:
+        async with app.opened(settings, folder) as system:
+            positions = [await _begin(system, f"bench-{number}") for number in range(INTEGRATIONS)]
+            for pages in _slices(EVENTS // INTEGRATIONS):
+                for place in positions:
+                    await system.database.write(functools.partial(_commit, place=place, pages=pages))
+                while await system.indexer.catch_up():
+                    pass
+
+
+async def _begin(system: System, name: str) -> list[object]:
+    added = await integrations.add(system, name, "auth0", VALUES, enabled=False, by="bench", test=False)
+
+    def begin(connection: Connection) -> list[object]:
+        position = journal.take_over(connection, added.id)
+        return [position, polls.begin(connection, position, clock.now())]
+
+    return await system.database.write(begin)
+
+
+def _slices(events: int) -> Iterator[list[list[Signal]]]:
+    """Pages of the simulator's own events; each integration gets the same, under keys of its own."""
+    for number in range(events // SLICE):
+        tenant = Tenant(TenantSpec(history=SLICE, days=1, seed=number), clock.now() - timedelta(days=number % 30))
+        signals = [Signal(event.log_id, event.body) for event in tenant.events[:SLICE]]
+        yield [signals[at : at + PAGE] for at in range(0, len(signals), PAGE)]
+
+
+def _commit(connection: Connection, place: list[object], pages: list[list[Signal]]) -> None:
+    position, poll = place
+    for page in pages:
+        checkpoint = Checkpoint(page[-1].id.encode(), clock.now())
+        brought = journal.Page(poll, page, checkpoint, None)
+        position = journal.commit(connection, position, brought, clock.now()).position
+    place[0] = position

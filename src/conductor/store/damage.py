@@ -1,0 +1,76 @@
+"""Is the database file whole? A quick look at each start, a thorough one by `conductor db check` and once a week.
+
+PostgreSQL looks after its own pages; there is nothing to do for it here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy
+from sqlalchemy import Connection, Engine, select
+
+from conductor.core.errors import StoreCorrupt
+from conductor.store import evidence, schema
+
+SMALL = 64 * 2**20  # bytes of a file that is read whole at each start
+LARGE = frozenset({"batches", "signal_keys", "polls"})  # tables that are left to the thorough check
+MOST = 20  # findings that are told
+
+
+def refuse(engine: Engine) -> None:
+    """Raise StoreCorrupt for a SQLite file with a broken page where it would hurt most. Quick, however large it is."""
+    with engine.connect() as connection:
+        found = _quick(connection)
+    if found:
+        raise corrupt(engine.url, found[0])
+
+
+def refuse_torn(engine: Engine) -> None:
+    """Raise StoreCorrupt unless the newest batch of every integration is the one that was written last."""
+    with engine.connect() as connection:
+        fences = connection.execute(select(schema.fences)).all()
+        for fence in fences:
+            if not evidence.end_holds(connection, fence):
+                what = f"batch {fence.last_batch} of integration {fence.integration_id} is not as it was written"
+                raise corrupt(engine.url, what)
+
+
+def thorough(engine: Engine) -> list[str]:
+    """What SQLite itself finds wrong with the whole file; nothing for PostgreSQL."""
+    if engine.dialect.name != "sqlite":
+        return []
+    with engine.connect() as connection:
+        try:
+            found = _pragma(connection, f"PRAGMA integrity_check({MOST})")
+            foreign = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+        except sqlalchemy.exc.DatabaseError as error:
+            return [str(error.orig)]
+    return found + [f"{row[0]}: row {row[1]} belongs to no row of {row[2]}" for row in foreign[:MOST]]
+
+
+def corrupt(url: sqlalchemy.URL, what: str) -> StoreCorrupt:
+    """The error to raise, with what was found."""
+    return StoreCorrupt(f"The database {url.database} is damaged: {what}", what=what)
+
+
+def _quick(connection: Connection) -> list[str]:
+    if connection.dialect.name != "sqlite":
+        return []
+    try:
+        if _size(connection) <= SMALL:
+            return _pragma(connection, "PRAGMA quick_check(1)")
+        names = connection.exec_driver_sql("SELECT name FROM sqlite_schema WHERE type = 'table'").scalars()
+        small = [name for name in names if name not in LARGE and not name.startswith("sqlite_")]
+        return [line for name in small for line in _pragma(connection, f"PRAGMA quick_check('{name}')")]
+    except sqlalchemy.exc.DatabaseError as error:
+        return [str(error.orig)]
+
+
+def _size(connection: Connection) -> int:
+    path = Path(connection.engine.url.database or "")
+    return path.stat().st_size if path.exists() else 0
+
+
+def _pragma(connection: Connection, statement: str) -> list[str]:
+    return [line for line in connection.exec_driver_sql(statement).scalars() if line != "ok"]
