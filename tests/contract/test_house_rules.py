@@ -149,3 +149,92 @@ def test_functions_are_short() -> None:
         and "migrations/versions" not in module  # written by a tool, one statement a table
     ]
     assert long == []
+
+
+# Ways to other hosts that do not pass through outbound/guard.py.
+WAYS_OUT = set(
+    "socket.socket socket.create_connection asyncio.open_connection open_connection create_connection "
+    "anyio.connect_tcp trio.open_tcp_stream getaddrinfo AsyncClient AsyncHTTPTransport".split()
+)
+OTHER_CLIENTS = set(
+    "aiohttp httpx requests urllib3 pycurl ftplib smtplib telnetlib poplib imaplib nntplib xmlrpc".split()
+)
+# Who may, and why it is not a way to a host that a user named.
+MAY_CONNECT = {
+    "outbound/guard.py": "the guard",
+    "outbound/probe.py": "connects to addresses that the guard has checked",
+    "outbound/client.py": "its pool opens sockets in the guard only",
+    "outbound/local.py": "a Unix socket in the data directory",
+    "web/server.py": "listens on a Unix socket",
+}
+
+
+def test_s01_all_connections_to_other_hosts_go_through_the_guard() -> None:
+    found = {module: _mentions(_tree(module), WAYS_OUT) for module in _modules() if _package(module) != "simulator"}
+    assert {module for module, ways in found.items() if ways} == set(MAY_CONNECT)
+    for module in _modules():
+        imported = {name for name, _, _ in _imported(_tree(module))}
+        assert not {name.partition(".")[0] for name in imported} & OTHER_CLIENTS, module
+        assert not imported & {"urllib.request", "http.client"}, module
+    assert {module for module in _modules() if _mentions(_tree(module), {"AsyncHTTPTransport"})} == {
+        "outbound/client.py",
+        "outbound/local.py",
+    }
+    assert "GuardedBackend" in (SRC / "outbound/client.py").read_text("utf-8")
+
+
+# What takes SQL as text, and the only names, beside constants, that may be put into it: parts built from constants.
+TAKES_SQL = {
+    "query",
+    "command",
+    "exec_driver_sql",
+    "execute",
+    "text",
+    "literal_column",
+    "raw_query",
+    "query_rows_stream",
+}
+SQL_PARTS = {
+    ("analytics/search.py", "where"),  # compile.py's, whose values are bound: test_s24_… in unit/analytics
+    ("analytics/search.py", "columns"),
+    ("analytics/search.py", "rest"),
+    ("store/database.py", "pragma"),
+}
+
+
+def _put_in(node: ast.AST) -> Iterator[ast.expr]:
+    """Every expression whose value becomes part of a text."""
+    match node:
+        case ast.JoinedStr(values=values):
+            for value in values:
+                if isinstance(value, ast.FormattedValue):
+                    yield value.value
+        case ast.BinOp(left=left, op=ast.Mod() | ast.Add(), right=right):
+            yield from (
+                side for side in (left, right) if not isinstance(side, ast.Constant | ast.JoinedStr | ast.BinOp)
+            )
+            for side in (left, right):
+                yield from _put_in(side)
+        case ast.Call(func=ast.Attribute(value=ast.Constant() | ast.JoinedStr(), attr="format"), args=args):
+            yield from args
+
+
+def _is_fixed(value: ast.expr, module: str) -> bool:
+    whole = isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "int"
+    constant = isinstance(value, ast.Name | ast.Attribute) and ast.unparse(value).rpartition(".")[2].isupper()
+    return whole or constant or (module, ast.unparse(value)) in SQL_PARTS
+
+
+def test_s24_no_value_is_ever_written_into_sql() -> None:
+    seen, wrong = 0, []
+    for module in _modules():
+        for node in ast.walk(_tree(module)):
+            if not isinstance(node, ast.Call) or not node.args or "migrations/versions" in module:
+                continue
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if name in TAKES_SQL and _package(module) in ("store", "analytics", "indexer", "operations"):
+                for value in _put_in(node.args[0]):
+                    seen += 1
+                    wrong += [] if _is_fixed(value, module) else [f"{module}:{value.lineno} {ast.unparse(value)}"]
+    assert wrong == []
+    assert seen >= 5, "the rule finds nothing at all"

@@ -70,7 +70,7 @@ def test_a_raw_path_looks_its_sure_words_up_in_the_index_first() -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(st.text(alphabet="zq'`{}%;\\\"é\n", min_size=1, max_size=12))
-def test_nothing_the_user_typed_stands_in_the_sql(value: str) -> None:
+def test_s24_nothing_the_user_typed_stands_in_the_sql(value: str) -> None:
     literal = '"zq' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     for field in ("", "user:", "description:", "ip:", "details.x:"):
         try:
@@ -79,3 +79,22 @@ def test_nothing_the_user_typed_stands_in_the_sql(value: str) -> None:
             continue
         assert "zq" not in found.sql
         assert set(re.findall(r"\{(p\d+):", found.sql)) == set(found.parameters)
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        'user:"x\' OR 1=1 --"',
+        "type:\"f') UNION ALL SELECT file('/etc/passwd')\"",
+        'details."a\' , b":x',
+        "user:{p0:String}",
+        'description:"\\\\\' ; DROP TABLE artifacts"',
+        'ip:"::1\' OR true"',
+    ],
+)
+def test_s24_an_injection_is_only_a_value(typed: str) -> None:
+    try:
+        found = compiled(typed)
+    except QueryError:
+        return
+    assert not re.search(r"1=1|UNION|passwd|DROP|OR true|--", found.sql)
