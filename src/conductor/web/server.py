@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import os
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from conductor.web import certificate
 
 SOCKET = "conductor.sock"
 BACKLOG = 128
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # of TLS 1.2; TLS 1.3 has no weak ones
 GRACE = 5  # seconds for requests in hand
 
 
@@ -99,6 +101,10 @@ class _Server(uvicorn.Server):
 
 
 async def _serve(config: uvicorn.Config, opened: socket.socket, stop: asyncio.Event) -> None:
+    config.load()
+    if config.ssl is not None:
+        config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2  # whatever this host's OpenSSL would still allow
+        config.ssl.set_ciphers(CIPHERS)
     server = _Server(config)
     stopping = asyncio.create_task(_stop(server, stop), name="web stop")
     try:
