@@ -133,9 +133,9 @@ class Client:
         """For a connection test: the checked addresses of a host."""
         return await probe.addresses(host, port, self._route.policy)
 
-    async def connect(self, host: str, port: int, found: Sequence[guard.Address]) -> None:
-        """For a connection test: whether a socket opens."""
-        await probe.connect(host, port, found)
+    async def connect(self, host: str, port: int, found: Sequence[guard.Address]) -> guard.Address:
+        """For a connection test: the first address where a socket opens."""
+        return await probe.connect(host, port, found)
 
     async def handshake(self, host: str, port: int, address: guard.Address) -> probe.Certificate:
         """For a connection test: the server's certificate, checked."""
@@ -169,7 +169,7 @@ class Client:
         self.usage.requests += 1
         if self._route.proxy:
             target = httpx2.URL(url)
-            guard.check_named(self._route.policy, target.host, target.port or guard.HTTPS)
+            guard.check_named(self._route.policy, target.raw_host.decode(), target.port or guard.HTTPS)
         try:
             answer = await self._exchange(method, url, headers, params, data)
         except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError, OSError) as error:
@@ -196,6 +196,7 @@ class Client:
     ) -> Answer:
         http = self._open()
         request = http.build_request(method, url, params=params, data=data, headers=dict(headers))
+        guard.check_url(request.url.scheme, request.url.userinfo, request.url.host)
         response = await http.send(request, stream=True)
         try:
             # Repeated headers are joined by a comma, which makes a stacked encoding visible.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import ipaddress
+import itertools
 import socket
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,8 @@ from conductor.core.errors import Misconfigured, Unavailable
 
 HTTPS = 443
 RESOLVE_TIMEOUT = 5.0  # seconds
-CONNECT_TIMEOUT = 4.0  # seconds for each address, so that broken IPv6 leaves time for the rest
+CONNECT_TIMEOUT = 4.0  # seconds for each address
+MOST_ADDRESSES = 6  # tried one after the other, so that the last still fits into a request's deadline
 # Threads of their own: a resolver that is silent must not hold up what else needs one.
 _RESOLVERS = ThreadPoolExecutor(8, "resolver")
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -35,6 +37,8 @@ _DENIED_V6 = (
     "::/8 64:ff9b::/96 64:ff9b:1::/48 100::/64 100:0:0:1::/64 2001::/23 2001:db8::/32 2002::/16 2620:4f:8000::/48 "
     "3fff::/20 5f00::/16 fc00::/7 fe80::/10 fec0::/10 ff00::/8"
 )
+# Names that mean this machine or a cloud's metadata wherever they are resolved.
+LOCAL_NAMES = frozenset("localhost localhost.localdomain ip6-localhost ip6-loopback metadata.google.internal".split())
 DENIED: tuple[Network, ...] = tuple(ipaddress.ip_network(item) for item in f"{_DENIED_V4} {_DENIED_V6}".split())
 
 
@@ -72,15 +76,22 @@ def parse_networks(items: Iterable[str]) -> tuple[Network, ...]:
     return tuple(ipaddress.ip_network(item.strip()) for item in items if item.strip())
 
 
+def check_url(scheme: str, userinfo: bytes, host: str) -> None:
+    """Only https is spoken, and no address carries a name or a password. Raises Misconfigured."""
+    if scheme != "https" or userinfo:
+        raise Misconfigured(f"{host} cannot be used in an address.", code="net.url.invalid", domain=host)
+
+
 def check_named(policy: Policy, host: str, port: int) -> None:
     """What can be checked of a host that a proxy resolves: addresses written out, odd forms and the port.
 
     Raises Misconfigured.
     """
     literal = _literal(host)
+    name = host.rstrip(".").lower()
     if literal is not None:
         policy.check(host, [literal], port)
-    elif _is_odd_number(host) or host == "localhost" or host.endswith(".localhost"):
+    elif _is_odd(host) or name in LOCAL_NAMES or name.endswith(".localhost"):
         raise Misconfigured(f"{host} is refused by the egress guard.", code="net.address.odd", domain=host)
     elif port != HTTPS:
         raise Misconfigured(f"{host} is refused by the egress guard.", code="net.port.refused", domain=host, port=port)
@@ -94,7 +105,7 @@ async def resolve(host: str, port: int) -> list[Address]:
     literal = _literal(host)
     if literal is not None:
         return [literal]
-    if _is_odd_number(host):
+    if _is_odd(host):
         raise Misconfigured(f"{host} is an unusual way to write an address.", code="net.address.odd", domain=host)
     try:
         async with asyncio.timeout(RESOLVE_TIMEOUT):
@@ -106,6 +117,14 @@ async def resolve(host: str, port: int) -> list[Address]:
         raise _dns_failure(host, error) from error
     found = dict.fromkeys(ipaddress.ip_address(str(answer[4][0]).partition("%")[0]) for answer in answers)
     return list(found)
+
+
+def by_turns(addresses: Sequence[Address]) -> list[Address]:
+    """The addresses, the two families by turns, each in the resolver's order; the first one stays the first."""
+    first = [address for address in addresses if address.version == addresses[0].version]
+    other = [address for address in addresses if address.version != addresses[0].version]
+    pairs = itertools.zip_longest(first, other)
+    return [address for pair in pairs for address in pair if address is not None]
 
 
 class GuardedBackend(httpcore2.AsyncNetworkBackend):
@@ -124,12 +143,13 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        """Connect to the first checked address that answers. Raises Misconfigured or httpcore2.ConnectError."""
+        """Connect to the first checked address that answers, IPv6 and IPv4 by turns, so that one broken family leaves
+        time for the other. Raises Misconfigured or httpcore2.ConnectError."""
         addresses = await resolve(host, port)
         if (host, port) not in self._trusted:
             self._policy.check(host, addresses, port)
         failure: Exception | None = None
-        for address in addresses:
+        for address in by_turns(addresses)[:MOST_ADDRESSES]:
             try:
                 return await self._sockets.connect_tcp(
                     str(address), port, CONNECT_TIMEOUT, local_address, socket_options
@@ -155,10 +175,13 @@ def _literal(host: str) -> Address | None:
         return None
 
 
-def _is_odd_number(host: str) -> bool:
-    """2130706433, 0x7f.1, 127.1, 0177.0.0.1: forms that a resolver may read as an address."""
+def _is_odd(host: str) -> bool:
+    """2130706433, 0x7f.1, 127.1, 0177.0.0.1, other scripts' digits and dots: what a resolver may read as an address.
+
+    A name in another script is written as its `xn--` form, as every registry does.
+    """
     last = host.rstrip(".").rpartition(".")[2].lower()
-    return last.isdigit() or last.startswith("0x")
+    return not host.isascii() or last.isdigit() or last.startswith("0x")
 
 
 def _dns_failure(host: str, error: Exception) -> Unavailable:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from conductor.core.errors import Misconfigured, Unavailable
 from conductor.outbound import failures, guard
 
-CONNECT_TIMEOUT = 10.0  # seconds
+HANDSHAKE_TIMEOUT = 10.0  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +29,16 @@ async def addresses(host: str, port: int, policy: guard.Policy) -> list[guard.Ad
     return found
 
 
-async def connect(host: str, port: int, found: Sequence[guard.Address]) -> None:
-    """Open a TCP connection to one of the addresses and close it. Raises Unavailable."""
-    for address in found:
+async def connect(host: str, port: int, found: Sequence[guard.Address]) -> guard.Address:
+    """The first address, in a poll's order, to which a TCP connection opens; it is closed. Raises Unavailable."""
+    for address in guard.by_turns(found)[: guard.MOST_ADDRESSES]:
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT):
+            async with asyncio.timeout(guard.CONNECT_TIMEOUT):
                 _, writer = await asyncio.open_connection(str(address), port)
         except (OSError, TimeoutError):
             continue
         writer.close()
-        return
+        return address
     shown = ", ".join(str(address) for address in found)
     raise Unavailable(
         f"{host} cannot be reached.", code="net.connect.blocked", domain=host, port=port, n=len(found), list=shown
@@ -48,7 +48,7 @@ async def connect(host: str, port: int, found: Sequence[guard.Address]) -> None:
 async def handshake(host: str, port: int, address: guard.Address, context: ssl.SSLContext) -> Certificate:
     """Check the server's certificate for this host. Raises Misconfigured."""
     try:
-        async with asyncio.timeout(CONNECT_TIMEOUT):
+        async with asyncio.timeout(HANDSHAKE_TIMEOUT):
             _, writer = await asyncio.open_connection(str(address), port, ssl=context, server_hostname=host)
     except TimeoutError as error:
         raise Unavailable("The TLS handshake took too long.", code="net.timeout", domain=host) from error

@@ -9,6 +9,7 @@ import hashlib
 import re
 import socket
 import ssl
+import tempfile
 import tracemalloc
 import warnings
 import zlib
@@ -16,6 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +31,7 @@ from conductor.outbound import body, client, guard
 from conductor.outbound.client import Answer, Client, Route
 from conductor.outbound.guard import Policy
 from conductor.outbound.pace import Limiter
+from conductor.web import certificate
 
 HERE = Policy(guard.parse_networks(["127.0.0.0/8"]))
 CLOSED = "http://127.0.0.1:9"  # discard: nobody listens there
@@ -151,7 +154,7 @@ def test_a_chunked_answer_is_put_together(get: Get) -> None:
     assert answer.body == b"[1]"
 
 
-def test_one_connection_serves_several_requests_and_a_dead_one_is_replaced(
+def test_f44_one_connection_serves_several_requests_and_a_dead_one_is_replaced(
     world: World, wire: Callable[..., Any]
 ) -> None:
     async def last_words(_reader: Reader, writer: Writer) -> None:
@@ -167,6 +170,37 @@ def test_one_connection_serves_several_requests_and_a_dead_one_is_replaced(
             return bodies, server.connections
 
     assert virtual.run_hastily(scenario()) == ([b"1", b"2", b"3"], 2)
+
+
+@pytest.mark.parametrize("goodbye", ["cut", "closed"])
+def test_f44_a_kept_connection_that_closes_under_a_request_costs_one_repetition(
+    world: World, wire: Callable[..., Any], goodbye: str
+) -> None:
+    """The peer's close crosses our request on its way: asked again on a new connection, once, and nobody notices."""
+
+    async def gone(_reader: Reader, writer: Writer) -> None:
+        if goodbye == "closed":
+            writer.close()
+            await writer.wait_closed()
+
+    async def scenario() -> tuple[list[bytes], int, int]:
+        async with wire(reply(b"1"), gone, reply(b"3")) as server, world.http as http:
+            bodies = [(await http.get(server.url(), {})).body for _ in range(2)]
+            return bodies, server.connections, len(server.requests)
+
+    assert virtual.run_hastily(scenario()) == ([b"1", b"3"], 2, 3)
+
+
+def test_f44_a_form_is_not_sent_again_on_a_connection_that_closed_under_it(
+    world: World, wire: Callable[..., Any]
+) -> None:
+    async def scenario() -> tuple[str, int]:
+        async with wire(reply(b"1"), reset, reply(b"3")) as server, world.http as http:
+            await http.get(server.url(), {})
+            error = await refusal(http.post_form(server.url(), {"client_secret": "s3cret"}))
+            return error.code, len(server.requests)
+
+    assert virtual.run_hastily(scenario()) == ("net.broken", 2)
 
 
 def bomb(mebibytes: int) -> bytes:
@@ -404,11 +438,26 @@ def test_a_status_that_only_the_connector_understands_comes_back_at_once(get: Ge
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_not_followed(get: Get, status: int) -> None:
+def test_f41_s03_a_redirect_is_not_followed(get: Get, status: int) -> None:
     error, server = get(reply(b"", f"Location: {CLOSED}/token=secret", status=f"{status} Elsewhere"))
     assert isinstance(error, UnexpectedResponse)
     assert (error.code, error.facts["domain"], len(server.requests)) == ("net.redirect", "127.0.0.1", 1)
     assert "secret" not in f"{error} {error.facts}"
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_f41_s03_a_redirect_does_not_carry_a_secret_away(world: World, wire: Callable[..., Any], status: int) -> None:
+    """307 and 308 would send the form again, the secret in it."""
+
+    async def scenario() -> Any:
+        async with wire(reply(b"{}")) as elsewhere:
+            away = reply(b"", f"Location: {elsewhere.url('/oauth/token')}", status=f"{status} Elsewhere")
+            async with wire(away) as server, world.http as http:
+                error = await refusal(http.post_form(server.url("/oauth/token"), {"client_secret": "s3cret"}))
+            return error, elsewhere.connections
+
+    error, connections = virtual.run_hastily(scenario())
+    assert (error.code, error.facts, connections) == ("net.redirect", {"domain": "127.0.0.1"}, 0)
 
 
 LIMITED: dict[str, tuple[list[str], float | None]] = {
@@ -526,12 +575,20 @@ def tls(certificate: trustme.LeafCert) -> ssl.SSLContext:
     return context
 
 
-def old_tls(certificate: trustme.LeafCert) -> ssl.SSLContext:
+def old_tls(certificate: trustme.LeafCert, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_1) -> ssl.SSLContext:
     context = tls(certificate)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+        context.minimum_version = context.maximum_version = version
     context.set_ciphers("ALL:@SECLEVEL=0")
+    return context
+
+
+def by_itself() -> ssl.SSLContext:
+    """With a certificate that signs itself, as our own server makes one."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    with tempfile.TemporaryDirectory() as folder:
+        context.load_cert_chain(*certificate.self_signed(Path(folder), "127.0.0.1"))
     return context
 
 
@@ -548,12 +605,14 @@ CONTEXTS: dict[str, tuple[Callable[[trustme.CA], ssl.SSLContext | None], str]] =
     "for another address": (lambda ca: tls(ca.issue_cert("10.0.0.1")), "net.tls.name"),
     "for another name": (lambda ca: tls(ca.issue_cert("other.example")), "net.tls.name"),
     "none at all": (lambda _: None, "net.tls.failed"),
+    "signed by itself": (lambda _: by_itself(), "net.tls.untrusted"),
     "in TLS 1.1": (lambda ca: old_tls(ca.issue_cert("127.0.0.1")), "net.tls.failed"),
+    "in TLS 1.0": (lambda ca: old_tls(ca.issue_cert("127.0.0.1"), ssl.TLSVersion.TLSv1), "net.tls.failed"),
 }
 
 
 @pytest.mark.parametrize(("context", "code"), CONTEXTS.values(), ids=CONTEXTS)
-def test_a_certificate_that_cannot_be_trusted_ends_it_before_anything_is_sent(
+def test_f39_s05_a_certificate_that_cannot_be_trusted_ends_it_before_anything_is_sent(
     get: Get, wire: Callable[..., Any], authority: trustme.CA, world: World, context: Any, code: str
 ) -> None:
     async def babble(_reader: Reader, writer: Writer) -> None:
@@ -572,7 +631,7 @@ def test_a_certificate_that_cannot_be_trusted_ends_it_before_anything_is_sent(
     assert requests == []
 
 
-def test_the_name_is_checked_though_an_address_is_connected_to(
+def test_f39_s05_the_name_is_checked_though_an_address_is_connected_to(
     wire: Callable[..., Any], world: World, authority: trustme.CA
 ) -> None:
     async def scenario() -> Any:
@@ -584,7 +643,7 @@ def test_the_name_is_checked_though_an_address_is_connected_to(
     assert (content, error.code) == (b"1", "net.tls.name")
 
 
-def test_only_the_operators_certificate_makes_a_private_authority_trusted(get: Get, world: World) -> None:
+def test_s05_only_the_operators_certificate_makes_a_private_authority_trusted(get: Get, world: World) -> None:
     error, _ = get(reply(), by=through(world, ca_bundle=""))
     assert error.code == "net.tls.untrusted"
 
@@ -622,7 +681,7 @@ def test_a_host_that_swallows_connections_is_told_within_the_deadline(world: Wor
     assert world.took < client.DEADLINE + 2
 
 
-def test_a_private_address_is_refused_and_never_connected_to(get: Get, world: World) -> None:
+def test_f38_a_private_address_is_refused_and_never_connected_to(get: Get, world: World) -> None:
     error, server = get(reply(), by=through(world, policy=Policy()))
     assert isinstance(error, Misconfigured)
     assert (error.code, error.facts["ip"], server.connections) == ("net.address.private", "127.0.0.1", 0)
@@ -710,7 +769,7 @@ def test_through_a_proxy_the_name_is_resolved_there_and_checked_here(proxied: Pr
     assert b"Bearer" not in proxy.asked[0]
 
 
-def test_the_proxys_password_goes_to_the_proxy_only(proxied: Proxied) -> None:
+def test_f40_the_proxys_password_goes_to_the_proxy_only(proxied: Proxied) -> None:
     _, server, proxy = proxied(user="ann@", proxy_password="s3cret:/@ é")
     assert b"Proxy-Authorization: Basic " in proxy.asked[0]
     assert not any(b"proxy-authorization" in asked.lower() for asked in server.requests)
@@ -720,7 +779,7 @@ def test_the_proxys_password_goes_to_the_proxy_only(proxied: Proxied) -> None:
     ("status", "code"),
     [("407 Who", "net.proxy.auth"), ("403 No", "net.proxy.denied"), ("502 Bad Gateway", "net.proxy.denied")],
 )
-def test_a_proxy_that_refuses_is_told_apart(proxied: Proxied, status: str, code: str) -> None:
+def test_f40_a_proxy_that_refuses_is_told_apart(proxied: Proxied, status: str, code: str) -> None:
     answer = f"HTTP/1.1 {status}\r\nContent-Length: 6\r\n\r\n<html>".encode()
     error, server, _ = proxied(answer, user="ann:s3cret@")
     assert isinstance(error, Misconfigured)
@@ -729,14 +788,14 @@ def test_a_proxy_that_refuses_is_told_apart(proxied: Proxied, status: str, code:
 
 
 @pytest.mark.parametrize("proxy", [CLOSED, "http://ann:s3cret@127.0.0.1:9"])
-def test_a_proxy_that_is_not_there_is_told_apart(proxied: Proxied, proxy: str) -> None:
+def test_f40_a_proxy_that_is_not_there_is_told_apart(proxied: Proxied, proxy: str) -> None:
     error, _, _ = proxied(proxy=proxy)
     assert isinstance(error, Misconfigured)
     assert error.code == "net.proxy.unreachable"
     assert "s3cret" not in f"{error} {error.facts}"
 
 
-def test_a_proxy_that_swallows_connections_is_told_apart(world: World) -> None:
+def test_f40_a_proxy_that_swallows_connections_is_told_apart(world: World) -> None:
     with black_hole() as port:
         by = through(world, proxy=f"http://127.0.0.1:{port}")
         error = virtual.run_hastily(refusal(by.get("https://vendor.example/")))
@@ -752,13 +811,13 @@ def test_what_is_no_http_proxy_is_told(world: World, proxy: str) -> None:
     assert error.code == "net.proxy.unreachable"
 
 
-def test_a_proxy_that_speaks_no_http_is_not_taken_for_the_vendor(proxied: Proxied) -> None:
+def test_f40_a_proxy_that_speaks_no_http_is_not_taken_for_the_vendor(proxied: Proxied) -> None:
     error, server, _ = proxied(b"<html>Sign in</html>\r\n\r\n")
     assert isinstance(error, Misconfigured | Unavailable)
     assert server.connections == 0
 
 
-def test_a_proxy_that_opens_our_tls_is_found_out(proxied: Proxied) -> None:
+def test_f39_f40_a_proxy_that_opens_our_tls_is_found_out(proxied: Proxied) -> None:
     error, server, _ = proxied(context=tls(trustme.CA().issue_cert("vendor.example")))
     assert (error.code, server.requests) == ("net.tls.untrusted", [])
 
@@ -768,12 +827,12 @@ def test_a_certificate_for_another_name_is_refused_through_a_proxy_too(proxied: 
     assert error.code == "net.tls.name"
 
 
-def test_old_tls_behind_a_proxy_is_not_the_proxys_fault(proxied: Proxied, authority: trustme.CA) -> None:
+def test_f39_old_tls_behind_a_proxy_is_not_the_proxys_fault(proxied: Proxied, authority: trustme.CA) -> None:
     error, _, _ = proxied(context=old_tls(authority.issue_cert("vendor.example")))
     assert error.code == "net.tls.failed"
 
 
-def test_a_proxy_from_a_form_is_checked_like_a_target_and_the_operators_is_not(proxied: Proxied) -> None:
+def test_s02_a_proxy_from_a_form_is_checked_like_a_target_and_the_operators_is_not(proxied: Proxied) -> None:
     error, _, proxy = proxied(policy=Policy())
     assert (error.code, proxy.asked) == ("net.address.private", [])
     answer, _, _ = proxied(policy=Policy(), proxy_trusted=True)
@@ -787,7 +846,7 @@ def test_a_trusted_proxy_over_tls_is_trusted_on_its_own_port_without_naming_it(w
     assert error.code == "net.proxy.unreachable"
 
 
-def test_the_environments_proxy_is_not_used(get: Get, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_s02_f40_the_environments_proxy_is_not_used(get: Get, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "https_proxy", "all_proxy"):
         monkeypatch.setenv(name, CLOSED)
     monkeypatch.setenv("NO_PROXY", "")
@@ -810,7 +869,7 @@ def test_a_connection_test_goes_by_name_socket_and_certificate(world: World, wir
     assert certificate.issuer.startswith("trustme")
 
 
-def test_a_connection_test_refuses_what_the_guard_refuses(world: World) -> None:
+def test_f38_a_connection_test_refuses_what_the_guard_refuses(world: World) -> None:
     error = virtual.run_hastily(refusal(through(world, policy=Policy()).http.addresses("localhost", 443)))
     assert error.code == "net.address.private"
 
@@ -823,7 +882,7 @@ def test_a_connection_test_tells_which_addresses_do_not_answer(world: World) -> 
 
 
 @pytest.mark.parametrize(("context", "code"), CONTEXTS.values(), ids=CONTEXTS)
-def test_a_connection_test_tells_what_is_wrong_with_a_certificate(
+def test_f39_a_connection_test_tells_what_is_wrong_with_a_certificate(
     world: World, wire: Callable[..., Any], authority: trustme.CA, context: Any, code: str
 ) -> None:
     async def babble(_reader: Reader, writer: Writer) -> None:

@@ -10,7 +10,7 @@ import httpcore2
 import pytest
 
 from conductor.core.errors import ConductorError, Misconfigured, SourceError, Unavailable
-from conductor.outbound import failures, guard
+from conductor.outbound import client, failures, guard
 from conductor.outbound.guard import GuardedBackend, Policy, parse_networks
 
 PUBLIC = """
@@ -49,6 +49,8 @@ EACH_DENIED = [pytest.param(text, id=f"{why}: {text}") for why, texts in DENIED.
 ODD = """
     2130706433 017700000001 0x7f000001 0x7f.1 0X7F.0.0.1 127.1 127.0.1 10.1 0177.0.0.1 127.0.0.01 127.0.0.1. 8.8.8.8. 0
     4294967295 1.2.3.4.5 256.256.256.256 999.1 example.123 example.0x7f １２７.0.0.１ ①②⑦.⓪.⓪.① 0x
+    127。0。0。1 127．0．0．1 127｡0｡0｡1 ｌｏｃａｌｈｏｓｔ ⓛⓞⓒⓐⓛⓗⓞⓢⓣ 169.254.43518 0251.0376.0251.0376 0xa9fea9fe 0xa9.0xfe.0xa9.0xfe
+    ١٢٧.٠.٠.١ 127.0.0.1\u200b bücher.example
 """.split()
 
 
@@ -63,14 +65,14 @@ async def checked(host: str, port: int, policy: Policy) -> None:
 
 
 @pytest.mark.parametrize("text", PUBLIC)
-def test_a_public_address_is_permitted_on_the_port_of_https_only(text: str) -> None:
+def test_s02_a_public_address_is_permitted_on_the_port_of_https_only(text: str) -> None:
     asyncio.run(checked(text, 443, Policy()))
     for port in (80, 22, 8443, 6379, 444, 0):
         assert refusal(text, port).code == "net.port.refused"
 
 
 @pytest.mark.parametrize("text", EACH_DENIED)
-def test_an_address_that_is_never_a_vendors_is_refused(text: str) -> None:
+def test_s02_f38_an_address_that_is_never_a_vendors_is_refused(text: str) -> None:
     error = refusal(text)
     assert isinstance(error, Misconfigured)
     assert error.code == "net.address.private"
@@ -78,18 +80,20 @@ def test_an_address_that_is_never_a_vendors_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["::1", "fe80::1", "2002:7f00:1::"])
-def test_brackets_change_nothing(text: str) -> None:
+def test_s02_brackets_change_nothing(text: str) -> None:
     assert refusal(f"[{text}]").code == "net.address.private"
 
 
 @pytest.mark.parametrize("host", ODD)
-def test_an_odd_way_to_write_an_address_never_reaches_the_resolver(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_s02_an_odd_way_to_write_an_address_never_reaches_the_resolver(
+    host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_a, **_k: pytest.fail("the resolver was asked"))
     assert refusal(host).code == "net.address.odd"
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127。0。0。1", "127.0.0.1"])
-def test_what_resolves_to_this_machine_is_refused(host: str) -> None:
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "127.0.0.1"])
+def test_s02_f38_what_resolves_to_this_machine_is_refused(host: str) -> None:
     assert refusal(host).code == "net.address.private"
 
 
@@ -116,7 +120,7 @@ def answer(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> list[str]:
         ("8.8.8.8", "fe80::1%eth0"),
     ],
 )
-def test_a_mixed_answer_is_refused_whole(monkeypatch: pytest.MonkeyPatch, addresses: tuple[str, ...]) -> None:
+def test_s02_f38_a_mixed_answer_is_refused_whole(monkeypatch: pytest.MonkeyPatch, addresses: tuple[str, ...]) -> None:
     answer(monkeypatch, *addresses)
     assert refusal("rebind.example").code == "net.address.private"
 
@@ -152,7 +156,7 @@ def test_an_allowed_network_is_permitted_on_any_port(allowed: str, host: str, po
         ("10.0.0.1", "64:ff9b::a00:1"),
     ],
 )
-def test_an_allowed_network_allows_nothing_beside_it(allowed: str, host: str) -> None:
+def test_s02_an_allowed_network_allows_nothing_beside_it(allowed: str, host: str) -> None:
     assert refusal(host, policy=Policy(parse_networks([allowed]))).code == "net.address.private"
 
 
@@ -199,12 +203,62 @@ def port() -> object:
         yield listening.getsockname()[1]
 
 
-def test_the_name_is_resolved_once_and_the_checked_address_is_connected_to(
+def test_s02_f38_the_name_is_resolved_once_and_the_checked_address_is_connected_to(
     monkeypatch: pytest.MonkeyPatch, port: int
 ) -> None:
     asked = answer(monkeypatch, "127.0.0.1")
     connect(Policy(parse_networks(["127.0.0.1"])), "vendor.example", port)
     assert [host for host in asked if host == "vendor.example"] == ["vendor.example"]
+
+
+def test_f38_a_resolver_that_answers_otherwise_the_second_time_is_never_asked_twice(
+    monkeypatch: pytest.MonkeyPatch, port: int
+) -> None:
+    """Rebinding: between the check and the socket there is no second question."""
+    answers = iter(["127.0.0.1", "169.254.169.254", "10.0.0.1"])
+    asked: list[str] = []
+
+    def getaddrinfo(host: str, *_: object, **__: object) -> list[tuple[object, ...]]:
+        asked.append(host)
+        text = next(answers) if host == "rebind.example" else host
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (text, port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    policy = Policy(parse_networks(["127.0.0.1"]))
+    connect(policy, "rebind.example", port)
+    assert asked.count("rebind.example") == 1
+    with pytest.raises(Misconfigured) as refused:  # a new connection asks anew, and is checked anew
+        connect(policy, "rebind.example", port)
+    assert refused.value.facts["ip"] == "169.254.169.254"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "userinfo"),
+    [("http", b""), ("ftp", b""), ("", b""), ("https", b"ann"), ("https", b"ann:pw"), ("https", b":")],
+)
+def test_s02_only_https_without_a_name_in_it_is_spoken(scheme: str, userinfo: bytes) -> None:
+    guard.check_url("https", b"", "vendor.example")
+    with pytest.raises(Misconfigured) as refused:
+        guard.check_url(scheme, userinfo, "vendor.example")
+    assert refused.value.code == "net.url.invalid"
+
+
+@pytest.mark.parametrize(
+    ("found", "tried"),
+    [
+        ("", ""),
+        ("8.8.8.8 1.1.1.1", "8.8.8.8 1.1.1.1"),
+        ("2600::1 2600::2 2600::3 8.8.8.8 1.1.1.1", "2600::1 8.8.8.8 2600::2 1.1.1.1 2600::3"),
+        ("8.8.8.8 2600::1 2600::2", "8.8.8.8 2600::1 2600::2"),
+    ],
+)
+def test_f43_both_families_have_their_turn_early(found: str, tried: str) -> None:
+    addresses = [ipaddress.ip_address(text) for text in found.split()]
+    assert [str(address) for address in guard.by_turns(addresses)] == tried.split()
+
+
+def test_f43_what_is_tried_in_vain_leaves_time_within_a_request() -> None:
+    assert guard.MOST_ADDRESSES * guard.CONNECT_TIMEOUT < client.DEADLINE
 
 
 def test_the_next_address_is_tried_when_one_does_not_answer(monkeypatch: pytest.MonkeyPatch, port: int) -> None:
@@ -234,10 +288,19 @@ def test_only_the_trusted_host_and_port_pass_unchecked(port: int) -> None:
         ("[::1]", 443, "net.address.private"),
         ("2130706433", 443, "net.address.odd"),
         ("localhost", 443, "net.address.odd"),
+        ("LOCALHOST.", 443, "net.address.odd"),
+        ("a.localhost", 443, "net.address.odd"),
+        ("ip6-localhost", 443, "net.address.odd"),
+        ("metadata.google.internal", 443, "net.address.odd"),
+        ("127。0。0。1", 443, "net.address.odd"),
+        ("127.0.0.1.", 443, "net.address.odd"),
+        ("::ffff:169.254.169.254", 443, "net.address.private"),
+        ("fe80::1%eth0", 443, "net.address.private"),
+        ("64:ff9b::a9fe:a9fe", 443, "net.address.private"),
         ("acme.us.auth0.com", 8443, "net.port.refused"),
     ],
 )
-def test_behind_a_proxy_what_is_written_out_is_still_checked(host: str, port: int, code: str) -> None:
+def test_s02_behind_a_proxy_what_is_written_out_is_still_checked(host: str, port: int, code: str) -> None:
     with pytest.raises(Misconfigured) as refused:
         guard.check_named(guard.Policy(), host, port)
     assert refused.value.code == code

@@ -74,9 +74,9 @@ async def _network(config: TenantConfig, http: Client) -> AsyncIterator[CheckSte
     found = await http.addresses(config.host, config.port)
     yield _ok("DNS", f"{', '.join(map(str, found[:3]))} ({_milliseconds(begun)} ms)")
     begun = monotonic()
-    await http.connect(config.host, config.port, found)
+    answering = await http.connect(config.host, config.port, found)
     yield _ok("Connect", f"TCP {config.port}, no proxy ({_milliseconds(begun)} ms)")
-    certificate = await http.handshake(config.host, config.port, found[0])
+    certificate = await http.handshake(config.host, config.port, answering)
     yield _ok("TLS", f"valid to {certificate.expires:%-d %b %Y}, issued by {certificate.issuer}")
 
 
