@@ -107,6 +107,12 @@ class Metrics:
         names = ["integration", "connector"]
         self.signals = Counter("conductor_signals", "New signals committed", names, registry=self.registry)
         self.duplicates = Counter("conductor_duplicates", "Signals served again", names, registry=self.registry)
+        self.quarantined = Counter(
+            "conductor_quarantined",
+            "Records that could not be taken, or came again with another body",
+            [*names, "cause"],
+            registry=self.registry,
+        )
         self.requests = Counter("conductor_requests", "Requests to the vendor", names, registry=self.registry)
         self.polls = Counter("conductor_polls", "Polls by result", [*names, "result"], registry=self.registry)
         self.took = Histogram("conductor_poll_seconds", "Duration of a poll", registry=self.registry)

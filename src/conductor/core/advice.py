@@ -146,6 +146,20 @@ _ANSWERS = {
         ("If what the vendor sends is right, allow more with CONDUCTOR_MAX_ANSWER_MIB.",),
         short="answer too large",
     ),
+    "source.stalled": Advice(
+        "The vendor serves the same events again and again.",
+        "{n} polls in a row were answered with nothing but events from before our position. A proxy may keep old "
+        "answers; or the vendor no longer takes our position. Nothing is skipped.",
+        ("Check that no proxy keeps answers.", "Run Test connection."),
+        "no progress",
+    ),
+    "record.too_large": Advice(
+        "One event was larger than we take.",
+        "It is left out and its place is marked; everything after it is collected. The log has its id, size and "
+        "checksum. To read it, allow larger answers with CONDUCTOR_MAX_ANSWER_MIB and collect its time again.",
+        ("Allow larger answers with CONDUCTOR_MAX_ANSWER_MIB and collect its time again.",),
+        "event left out",
+    ),
     "source.truncated": Advice(
         "An answer ended in the middle.", "The position is unchanged; we try again.", short="answer cut short"
     ),

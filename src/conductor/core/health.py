@@ -6,7 +6,7 @@ Green reached the end of the log, amber heals by itself, red needs a person or i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
@@ -116,7 +116,7 @@ def judge(facts: Facts, advice: Callable[[str], Advice | None]) -> Health:
         _late(facts),
         _age(facts),
     )
-    found = [finding for finding in findings if finding]
+    found = [finding for finding in (*findings, *_notices(facts, advice)) if finding]
     if not found:
         return _fine(facts)
     order = list(State)
@@ -166,6 +166,26 @@ def _fault(facts: Facts, advice: Callable[[str], Advice | None]) -> Health | Non
         retry_at=last.retry_at,
         facts=last.facts,
     )
+
+
+def _notices(facts: Facts, advice: Callable[[str], Advice | None]) -> Iterator[Health]:
+    """What was odd about the last poll although it went well."""
+    last = facts.last
+    if last is None or last.result != OK or last.started_at < facts.changed_at:
+        return
+    for code, known in last.facts.get("notices", {}).items():
+        text = advice(code) or Advice(code)
+        yield Health(
+            State.ATTENTION,
+            fill(text.title, known),
+            code,
+            last.started_at,
+            title=fill(text.title, known),
+            body=fill(text.body, known),
+            fix=tuple(fill(step, known) for step in text.fix),
+            short=text.short,
+            facts=known,
+        )
 
 
 def _sentence(text: Advice, last: Poll, now: datetime, *, red: bool) -> str:

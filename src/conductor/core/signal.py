@@ -29,16 +29,37 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A record that could not be taken as the vendor has it, with what is known of it.
+
+    `signal_id` is empty and `size` None where they are not known; `sha256` is of the bytes that were seen. It lies
+    between `begins` and `ends`, or is not missing when they are None.
+    """
+
+    cause: str
+    signal_id: str
+    size: int | None
+    sha256: bytes
+    begins: datetime | None = None
+    ends: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SignalBatch:
     """The signals of one page and the checkpoint that stands once they are committed.
 
     `checkpoint` is None when the position does not move. `covered_until` is set on the last batch of a pass that
-    reached the end of the vendor's log: everything up to that time has been read.
+    reached the end of the vendor's log: everything up to that time has been read. `quarantined` are records that the
+    page stepped over. `notices` are codes of what was odd although it could be read; a tile tells them. `stalled`: the
+    vendor answers, but nothing comes behind the position.
     """
 
     signals: Sequence[Signal]
     checkpoint: Checkpoint | None
     covered_until: datetime | None = None
+    quarantined: Sequence[Quarantined] = ()
+    notices: Sequence[str] = ()
+    stalled: bool = False
 
 
 def key(integration_id: int, signal_id: str) -> bytes:

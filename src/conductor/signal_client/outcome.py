@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from conductor.core import clock, schedule
 from conductor.core.errors import RateLimited, SourceError, Unavailable, UnexpectedResponse
@@ -43,10 +45,15 @@ class Patience:
                 return schedule.HOURLY.total_seconds()
 
 
-def good(usage: Usage, *, complete: bool) -> Outcome:
-    """It went well."""
+def good(usage: Usage, *, complete: bool, facts: Mapping[str, Any] | None = None) -> Outcome:
+    """It went well; `facts` are what was odd all the same."""
     return Outcome(
-        OK, requests=usage.requests, complete=complete, rate_limit=usage.limit, rate_remaining=usage.remaining
+        OK,
+        facts=facts,
+        requests=usage.requests,
+        complete=complete,
+        rate_limit=usage.limit,
+        rate_remaining=usage.remaining,
     )
 
 

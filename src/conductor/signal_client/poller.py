@@ -16,6 +16,7 @@ from conductor.observe import log
 from conductor.outbound.client import Usage
 from conductor.signal_client import findings, outcome
 from conductor.signal_client.assembly import Source
+from conductor.signal_client.oddities import Oddities
 from conductor.signal_client.outcome import Patience
 from conductor.signal_client.recovery import Recovery
 from conductor.signal_client.tools import Tools
@@ -37,6 +38,7 @@ class Poller:
         self._tools = tools
         self._position: Position | None = None
         self._patience = Patience()
+        self._oddities = Oddities()
         self._recovery = Recovery(integration, source, tools)
         self._stopping = False
         self._wake = asyncio.Event()
@@ -169,7 +171,7 @@ class Poller:
         except SourceError as error:
             return outcome.failed(error, self._patience.failed(error), usage)
         self._patience.succeeded()
-        return outcome.good(usage, complete=complete)
+        return outcome.good(usage, complete=complete, facts=self._oddities.facts(usage))
 
     async def _collect(self, poll_id: int) -> bool:
         """One pass; whether it reached the end of the log. A lost position is told as a gap, and read on from."""
@@ -184,7 +186,10 @@ class Poller:
         complete = False
         async with aclosing(self._source.connector.poll(self._here.checkpoint)) as batches:
             async for batch in batches:
-                await self._commit(Page(poll_id, batch.signals, batch.checkpoint, batch.covered_until))
+                await self._commit(
+                    Page(poll_id, batch.signals, batch.checkpoint, batch.covered_until, quarantined=batch.quarantined)
+                )
+                self._oddities.note(batch)
                 complete = batch.covered_until is not None
                 if self._stopping:
                     break

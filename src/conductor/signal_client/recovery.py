@@ -14,7 +14,7 @@ from datetime import datetime
 
 from conductor.core import backfill, clock, schedule
 from conductor.core.backfill import AUDIT, Backfill
-from conductor.core.errors import CheckpointLost, SourceError
+from conductor.core.errors import CheckpointLost, SourceError, UnexpectedResponse
 from conductor.core.integration import Integration
 from conductor.core.schedule import Span
 from conductor.core.signal import Checkpoint, Signal, SignalBatch
@@ -209,7 +209,9 @@ class Recovery:
         """One page of the span and what it means, in one transaction."""
         work, position, now = reading.work, reading.position, clock.now()
         inside, reached = self._inside(work, batch.signals), self._reached(reading, batch)
-        page = Page(reading.poll_id or 0, inside, batch.checkpoint, None)
+        if batch.stalled:
+            raise UnexpectedResponse(code="source.stalled", n=1)
+        page = Page(reading.poll_id or 0, inside, batch.checkpoint, None, quarantined=batch.quarantined)
         requests = self._requests(reading)
 
         def commit(connection: Connection) -> tuple[journal.Committed, Backfill]:

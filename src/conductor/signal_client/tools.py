@@ -12,6 +12,7 @@ from conductor.core import clock
 from conductor.core.integration import Integration
 from conductor.core.poll import OK, Poll
 from conductor.observe import Metrics, log
+from conductor.signal_client import oddities
 from conductor.store.database import Connection, Database
 from conductor.store.journal import LIVE, Committed
 
@@ -37,6 +38,7 @@ class Tools:
         names = (integration.name, integration.connector)
         self.metrics.signals.labels(*names).inc(done.new)
         self.metrics.duplicates.labels(*names).inc(done.duplicates)
+        oddities.tell(integration, done.set_aside, self.metrics)
         if done.new:
             self.committed()
 

@@ -24,7 +24,8 @@ Answer = Callable[[], Reply]
 
 @dataclass(slots=True)
 class Fault:
-    """One fault asked for. `count` None means until cleared; `endpoint` is logs, search, log, token or any.
+    """One fault asked for. `count` None means until cleared; `endpoint` is logs, search, log, token or any; the first
+    `after` requests are spared.
 
     The other members matter to some kinds only: `status` to server_error, `seconds` to drip and hang, `headers` to
     rate_limited (false leaves the rate headers out) and `retry_after` too.
@@ -32,6 +33,7 @@ class Fault:
 
     kind: str
     count: int | None = None
+    after: int = 0
     endpoint: str = "logs"
     tenant: str = ""
     probability: float = 1.0
@@ -41,6 +43,7 @@ class Fault:
     headers: bool = True
     retry_after: str = ""
     _rng: Random = field(default_factory=Random)
+    _kept: Reply | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -50,6 +53,9 @@ class Fault:
     def strikes(self, endpoint: str, tenant: str) -> bool:
         """Whether it hits this request; counts down when it does."""
         if self.endpoint not in (endpoint, "any") or self.tenant not in (tenant, "") or self.count == 0:
+            return False
+        if self.after:
+            self.after -= 1
             return False
         if self._rng.random() >= self.probability:
             return False
@@ -163,6 +169,20 @@ def _reordered(fault: Fault, request: Request, answer: Answer) -> Reply:
     return _rearranged(answer(), lambda events: events[::-1])
 
 
+def _short(fault: Fault, request: Request, answer: Answer) -> Reply:
+    return _rearranged(answer(), lambda events: events[: -(-len(events) // 3)])
+
+
+def _empty(fault: Fault, request: Request, answer: Answer) -> Reply:
+    return _rearranged(answer(), lambda events: [])
+
+
+def _repeated(fault: Fault, request: Request, answer: Answer) -> Reply:
+    """As a proxy that keeps answers would: what it served first, whatever is asked."""
+    fault._kept = fault._kept or answer()
+    return fault._kept
+
+
 def _rearranged(reply: Reply, change: Callable[[list[msgspec.Raw]], list[msgspec.Raw]]) -> Reply:
     if reply.status != 200:
         return reply
@@ -220,6 +240,9 @@ KINDS: dict[str, Callable[[Fault, Request, Answer], Reply]] = {
     "redirect": _redirect,
     "duplicated": _duplicated,
     "reordered": _reordered,
+    "short": _short,
+    "empty": _empty,
+    "repeated": _repeated,
     "insufficient_scope": _insufficient_scope,
     "invalid_token": _invalid_token,
     "expired_token": _expired_token,

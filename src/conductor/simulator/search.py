@@ -7,6 +7,7 @@ an open end. That covers what collectors send.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import islice
@@ -97,7 +98,8 @@ def _beyond(request: Request, number: int) -> Reply:
 def _matching(tenant: Tenant, request: Request, count: int) -> list[Event]:
     conditions = _conditions(request.query.get("q") or request.query.get("search") or "")
     ordered = _ordered(tenant.visible(request.now), request.query.get("sort", ""))
-    wanted = (event for event in ordered if all(keeps(event) for keeps in conditions))
+    most = tenant.spec.searchable or sys.maxsize
+    wanted = (event for event in ordered if len(event.body) <= most and all(keeps(event) for keeps in conditions))
     return list(islice(wanted, count))
 
 

@@ -32,7 +32,7 @@ class TenantSpec:
     and taken too, but the audience stays the canonical one. `history` events lie in the `days` before the start, then
     `rate` events arrive each second, at random or `regular`. A share `late` becomes visible `late_by` seconds after
     events with larger ids. `shape` is `api`, `plain` (as the published schema) or `odd` (hostile). `rate_limit` is
-    `none`, `plan` or like `25/s`.
+    `none`, `plan` or like `25/s`. A search finds no event larger than `searchable` bytes, unless that is 0.
     """
 
     name: str = "acme"
@@ -56,6 +56,7 @@ class TenantSpec:
     late_by: float = 60.0
     shape: str = "api"
     id_prefix: str = "900"
+    searchable: int = 0
 
 
 class Tenant:

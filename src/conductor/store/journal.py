@@ -19,8 +19,8 @@ from sqlalchemy.exc import IntegrityError
 from conductor.core import clock
 from conductor.core import signal as signals
 from conductor.core.errors import Fenced, Held, NotFound
-from conductor.core.signal import Checkpoint, Signal
-from conductor.store import chain, leases, schema, zstd
+from conductor.core.signal import Checkpoint, Quarantined, Signal
+from conductor.store import chain, leases, quarantine, schema, zstd
 
 LIVE = "live"
 DAY = 86_400_000_000  # microseconds
@@ -89,11 +89,13 @@ class Page:
     checkpoint: Checkpoint | None
     covered_until: datetime | None
     begin_anew: bool = False  # the position before is lost: `checkpoint` stands, also when it is None
+    quarantined: Sequence[Quarantined] = ()  # records that the page stepped over
 
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """What a commit did; `fresh` are the signals that were new. `batch` is None when there were none."""
+    """What a commit did. `batch` is None when the page held nothing new; `fresh` are the signals that were. `set_aside`
+    are the records that could not be taken or came again with another body, where they were not known before."""
 
     position: Position
     new: int
@@ -101,6 +103,7 @@ class Committed:
     conflicts: int
     batch: int | None
     fresh: Sequence[Signal] = ()
+    set_aside: Sequence[Quarantined] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,7 @@ class _Sorted:
 
     fresh: Mapping[bytes, Signal]
     duplicates: int
-    conflicts: int
+    conflicts: Sequence[Signal]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +165,10 @@ def commit(connection: Connection, position: Position, page: Page, now: datetime
     found = _sort(connection, position.integration_id, page.signals)
     place = _Place(fence.last_batch + 1, fence.chain, clock.to_micros(now))
     batch = _append(connection, position, page, found, place) if found.fresh else None
-    done = Committed(after, len(found.fresh), found.duplicates, found.conflicts, batch, tuple(found.fresh.values()))
+    second = map(quarantine.second_body, found.conflicts)
+    aside = quarantine.add(connection, position.integration_id, page.poll_id, [*page.quarantined, *second], now)
+    new, conflicts = tuple(found.fresh.values()), len(found.conflicts)
+    done = Committed(after, len(new), found.duplicates, conflicts, batch, new, aside)
     _count(connection, page, done)
     return done
 
@@ -323,12 +329,14 @@ def _sort(connection: Connection, integration_id: int, page: Sequence[Signal]) -
         rows = connection.execute(_KNOWN, {"keys": [key for key, _ in keyed]})
         known = {bytes(key): bytes(digest) for key, digest in rows}
     fresh: dict[bytes, Signal] = {}
-    conflicts = 0
+    conflicts: list[Signal] = []
     for key, signal in keyed:
         if key in known:
-            conflicts += known[key] != signals.digest(signal.raw)
+            if known[key] != signals.digest(signal.raw):
+                conflicts.append(signal)
         elif key in fresh:
-            conflicts += fresh[key].raw != signal.raw
+            if fresh[key].raw != signal.raw:
+                conflicts.append(signal)
         else:
             fresh[key] = signal
     return _Sorted(fresh, len(keyed) - len(fresh), conflicts)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -20,8 +21,8 @@ from sqlalchemy import Connection, Engine, select
 from conductor.core import signal as signals
 from conductor.core.errors import Fenced, NotFound
 from conductor.core.integration import Integration
-from conductor.core.signal import Checkpoint, Signal
-from conductor.store import expiry, integrations, journal, polls, schema
+from conductor.core.signal import Checkpoint, Quarantined, Signal
+from conductor.store import expiry, gaps, integrations, journal, polls, schema
 from conductor.store.database import Database
 from conductor.store.journal import Committed, Page, Position
 
@@ -106,7 +107,7 @@ def test_a_batch_row_tells_its_lane_poll_time_count_and_size(connection: Connect
 
 
 @pytest.mark.parametrize("raw", ODD_BODIES, ids=repr)
-def test_bodies_are_kept_to_the_byte(connection: Connection, raw: bytes) -> None:
+def test_f21_bodies_are_kept_to_the_byte(connection: Connection, raw: bytes) -> None:
     position, poll_id = own(connection)
     journal.commit(connection, position, page(poll_id, Signal("odd", raw), b"plain"), NOW)
     assert journal.find(connection, position.integration_id, 1, 0).raw == raw
@@ -114,21 +115,21 @@ def test_bodies_are_kept_to_the_byte(connection: Connection, raw: bytes) -> None
 
 
 @pytest.mark.parametrize("name", ["\ud800", "a\udfffb", "\x00", "", "é", "\U0001f600", "x" * 5000], ids=ascii)
-def test_no_id_can_fail_a_page(connection: Connection, name: str) -> None:
+def test_f22_no_id_can_fail_a_page(connection: Connection, name: str) -> None:
     position, poll_id = own(connection)
     odd = page(poll_id, Signal(name, b"odd"), b"plain", checkpoint=at(1))
     assert journal.commit(connection, position, odd, NOW).new == 2
     assert told(connection, position.integration_id) == [Signal(name, b"odd"), Signal("plain", b"plain")]
 
 
-def test_a_record_twice_in_a_page_is_stored_once(connection: Connection) -> None:
+def test_f25_a_record_twice_in_a_page_is_stored_once(connection: Connection) -> None:
     position, poll_id = own(connection)
     done = journal.commit(connection, position, page(poll_id, b"a", b"b", b"a", b"a", checkpoint=at(1)), NOW)
     assert (done.new, done.duplicates, done.conflicts) == (2, 2, 0)
     assert [signal.id for signal in told(connection, position.integration_id)] == ["a", "b"]
 
 
-def test_a_record_served_again_is_stored_once(connection: Connection) -> None:
+def test_f25_a_record_served_again_is_stored_once(connection: Connection) -> None:
     position, poll_id = own(connection)
     first = journal.commit(connection, position, page(poll_id, b"a", b"b", checkpoint=at(1)), NOW)
     second = journal.commit(connection, first.position, page(poll_id, b"b", b"c", checkpoint=at(2)), NOW)
@@ -148,7 +149,7 @@ def test_a_page_of_nothing_but_old_records_writes_no_batch_but_moves_on(connecti
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["in one page", "across pages"])
-def test_of_two_bodies_under_one_id_the_first_wins_and_the_other_is_counted(
+def test_f23_of_two_bodies_under_one_id_the_first_wins_and_the_others_hash_is_kept(
     connection: Connection, again: bool
 ) -> None:
     position, poll_id = own(connection)
@@ -161,9 +162,40 @@ def test_of_two_bodies_under_one_id_the_first_wins_and_the_other_is_counted(
     assert done.conflicts == 1
     assert told(connection, position.integration_id) == [first]
     assert polls.get(connection, poll_id).conflicts == 1
+    (row,) = connection.execute(select(schema.quarantine)).all()
+    assert (row.cause, row.signal_id, row.size, row.poll_id) == ("conflict", "a", 6, poll_id)
+    assert row.sha256 == sha256(b"second").digest() == done.set_aside[0].sha256
+    assert gaps.of(connection, position.integration_id) == []
+    position = done.position
+    done = journal.commit(connection, position, page(poll_id, second), NOW + timedelta(minutes=5))
+    assert (done.conflicts, done.set_aside) == (1, ())
+    third = journal.commit(connection, position, page(poll_id, Signal("a", b"third")), NOW + timedelta(minutes=5))
+    assert len(third.set_aside) == 1
+    assert told(connection, position.integration_id) == [first]
 
 
-def test_two_integrations_keep_the_same_id_each(connection: Connection) -> None:
+def test_f20_a_record_that_was_stepped_over_is_told_once_and_leaves_a_gap(connection: Connection) -> None:
+    position, poll_id = own(connection)
+    left = Quarantined("record.too_large", "big", None, b"seen", NOW, NOW + timedelta(seconds=1))
+    over = Page(poll_id, (), at(1), None, quarantined=(left,))
+    done = journal.commit(connection, position, over, NOW)
+    assert done.set_aside == (left,)
+    again = Page(poll_id, (), at(2), None, quarantined=(left,))
+    assert journal.commit(connection, done.position, again, NOW).set_aside == ()
+    (row,) = connection.execute(select(schema.quarantine)).all()
+    assert (row.cause, row.signal_id, row.size, row.sha256) == ("record.too_large", "big", None, b"seen")
+    (gap,) = gaps.of(connection, position.integration_id)
+    assert (gap.begins, gap.ends, gap.cause, gap.state) == (left.begins, left.ends, "record.too_large", "lost")
+
+
+@pytest.mark.parametrize("name", ["\ud800", "a\udfffb", "\x00", "", "x" * 5000], ids=ascii)
+def test_f22_f23_no_id_with_two_bodies_can_fail_a_page(connection: Connection, name: str) -> None:
+    position, poll_id = own(connection)
+    done = journal.commit(connection, position, page(poll_id, Signal(name, b"1"), Signal(name, b"2")), NOW)
+    assert (done.new, done.conflicts, len(done.set_aside)) == (1, 1, 1)
+
+
+def test_f58_two_integrations_keep_the_same_id_each(connection: Connection) -> None:
     one, first = own(connection, "one")
     two, second = own(connection, "two")
     assert journal.commit(connection, one, page(first, b"a"), NOW).new == 1

@@ -278,6 +278,28 @@ _RESPONSE: dict[str, Advice] = {
     ),
 }
 
+_RECORDS: dict[str, Advice] = {
+    "auth0.record.too_large": Advice(
+        title="One event is larger than we take, and nothing after it can be found yet.",
+        body=(
+            "Auth0's log is read on from the event's id, and an event that cannot be read does not tell it. As soon as "
+            "Auth0's search knows a later event we go on behind it, and tell what was left out. To read the event "
+            "itself, allow larger answers with `CONDUCTOR_MAX_ANSWER_MIB`."
+        ),
+        fix=("Wait for the next event.", "Or allow larger answers with `CONDUCTOR_MAX_ANSWER_MIB`."),
+        short="event too large",
+    ),
+    "auth0.ids.unknown": Advice(
+        title="Auth0's event ids have a form that we do not know.",
+        body=(
+            "Their time cannot be read from them. Events are collected in the order in which Auth0 serves them, but "
+            "one that becomes visible late can be missed. Please report this: Conductor needs a change."
+        ),
+        fix=("Report this: Conductor needs a change.",),
+        short="unknown ids",
+    ),
+}
+
 ADVICE: Mapping[str, Advice] = MappingProxyType(
-    {**_DOMAIN, **_TOKEN, **_SCOPE, **_RATE, **_DATA, **_POSITION, **_RESPONSE}
+    {**_DOMAIN, **_TOKEN, **_SCOPE, **_RATE, **_DATA, **_POSITION, **_RESPONSE, **_RECORDS}
 )

@@ -46,7 +46,7 @@ async def _run(config: TenantConfig, http: Client, tokens: TokenSource) -> Async
     yield _ok("Token", f"issued, valid until {token.expires_at:%-d %b %H:%M} UTC")
     await api.token()
     yield _scopes(token)
-    answer = await api.logs({"per_page": "1"})
+    answer = await api.logs({"per_page": "1", "fields": "log_id,date", "include_fields": "true"})
     yield _read(events_of(answer), page.signals(answer.body)[:1] != [])
     yield _limits(http)
 

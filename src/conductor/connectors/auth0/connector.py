@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar
 
-from conductor.connectors.auth0 import check, log_ids, page
+from conductor.connectors.auth0 import check, log_ids, oversize, page
 from conductor.connectors.auth0.advice import ADVICE
 from conductor.connectors.auth0.api import Api, CheckpointRefused
 from conductor.connectors.auth0.config import LONGEST_RETENTION, TenantConfig
@@ -21,6 +21,7 @@ from conductor.core.artifact import Artifact
 from conductor.core.connector import CheckStep
 from conductor.core.errors import CheckpointLost, UnexpectedResponse
 from conductor.core.signal import Checkpoint, Signal, SignalBatch
+from conductor.outbound.body import TooLarge
 from conductor.outbound.client import Answer, Client
 from conductor.outbound.oauth2 import TokenSource
 
@@ -36,6 +37,7 @@ class _Pass:
     durable: Checkpoint | None
     first: datetime | None = None
     frozen: bool = False
+    take: int = TAKE
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,23 +123,42 @@ class Connector:
 
     async def _pass(self, api: Api, where: _Pass) -> AsyncGenerator[SignalBatch, None]:
         while True:
-            answer = await self._page(api, where)
+            try:
+                answer = await self._page(api, where)
+            except TooLarge as error:
+                if where.take == 1:
+                    yield await self._step_over(api, where, error)
+                where.take = max(1, where.take // 2)
+                continue
             where.first = where.first or answer.date
+            where.take = min(TAKE, where.take * 2)
             signals = page.signals(answer.body)
             last = max((signal.id for signal in signals if not signal.id.startswith(page.SYNTHETIC)), default="")
-            if last <= where.head:  # empty, or no progress
-                yield SignalBatch(signals, where.durable, where.first - OVERLAP)
+            if not signals:
+                yield SignalBatch((), where.durable, where.first - OVERLAP)
+                return
+            if last <= where.head:  # everything behind the position lies before it: there is no getting on
+                yield SignalBatch(signals, where.durable, stalled=True)
                 return
             _advance(where, signals, last, answer.date)
             taken = log_ids.log_id_time(last)
             reached = taken is not None and taken >= where.first  # else a busy tenant never ends
-            yield SignalBatch(signals, where.durable, where.first - OVERLAP if reached else None)
+            notices = () if taken else ("auth0.ids.unknown",)
+            yield SignalBatch(signals, where.durable, where.first - OVERLAP if reached else None, notices=notices)
             if reached:
                 return
 
+    async def _step_over(self, api: Api, where: _Pass, error: TooLarge) -> SignalBatch:
+        """Go on behind one record that is larger than we take."""
+        step = await oversize.past(api, where.head, error)
+        where.first = where.first or step.date
+        settled = [Signal(step.left.signal_id, b"")] if step.left.signal_id else []
+        _advance(where, settled, step.head, step.date)
+        return SignalBatch((), where.durable, quarantined=(step.left,))
+
     async def _page(self, api: Api, where: _Pass) -> Answer:
         try:
-            return await api.logs({"from": where.head, "take": str(TAKE)})
+            return await api.logs({"from": where.head, "take": str(where.take)})
         except CheckpointRefused:
             if where.first is not None:
                 raise UnexpectedResponse("Auth0 refused a position it served.", code="auth0.response.shape") from None
@@ -149,7 +170,7 @@ class Connector:
         """Ask again from an id made of the checkpoint's time; when that is refused too, the position is lost."""
         where.head = log_ids.synthetic_id(lost.time, where.head[: log_ids.PREFIX_LENGTH])
         try:
-            return await api.logs({"from": where.head, "take": str(TAKE)})
+            return await api.logs({"from": where.head, "take": str(where.take)})
         except CheckpointRefused as error:
             oldest, date = await self._oldest(api)
             if oldest is None:
@@ -163,7 +184,7 @@ class Connector:
 
     async def _start(self, api: Api) -> _Start:
         """An id below everything that is wanted. One search tells how this tenant's ids begin."""
-        answer = await api.logs({"per_page": "1"})
+        answer = await api.logs({"per_page": "1", "fields": "log_id", "include_fields": "true"})
         newest = page.signals(answer.body)
         if not newest:
             return _Start("", SignalBatch((), None, answer.date - OVERLAP))

@@ -37,3 +37,8 @@ def synthetic_id(moment: datetime, prefix: str = "900") -> str:
     day = f"{utc.year:04}{utc.month:02}{utc.day:02}"
     clock = f"{utc.hour:02}{utc.minute:02}{utc.second:02}{utc.microsecond:06}"
     return f"{prefix}{day}{clock}".ljust(LENGTH, "0")
+
+
+def before(log_id: str) -> str:
+    """The id right below, which need not exist; an id of another make stays as it is."""
+    return str(int(log_id) - 1).zfill(LENGTH) if log_id_time(log_id) else log_id

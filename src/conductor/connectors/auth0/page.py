@@ -32,16 +32,12 @@ _REFUSED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def signals(body: bytes) -> list[Signal]:
-    """The page's signals in its order, each id once. Raises UnexpectedResponse when it is no array or cut short.
+    """The page's signals in its order, each once. Raises UnexpectedResponse when it is no array or cut short.
 
-    A record without a usable id of its own gets one made of its bytes, `sha256:…`, so that it is still kept once.
+    One id with two bodies is both of them: which one stands is not decided here. A record without a usable id of its
+    own gets one made of its bytes, `sha256:…`, so that it is still kept once.
     """
-    found: dict[str, Signal] = {}
-    for raw in _events(body):
-        name = _id(raw)
-        if name not in found:
-            found[name] = Signal(name, raw)
-    return list(found.values())
+    return list(dict.fromkeys(Signal(_id(raw), raw) for raw in _events(body)))
 
 
 def date(raw: bytes) -> datetime | None:
