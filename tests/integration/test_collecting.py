@@ -43,6 +43,25 @@ def test_it_collects_a_history_exactly_once_and_finds_it(tmp_path: Path) -> None
     run(work)
 
 
+def test_f31_f34_a_late_event_is_not_missed_without_a_date_and_with_our_clock_ahead(tmp_path: Path) -> None:
+    """Found by the simulation's seed 12: the overlap began an hour late, at our clock."""
+
+    async def work() -> None:
+        vendors = [clock.now() - timedelta(hours=1)]
+        async with collecting(tmp_path, now=lambda: vendors[0]) as it:
+            it.world.faults.add(Fault("no_date", endpoint="any"))
+            await it.add()
+            late = it.world.first.add({"type": "s"}, vendors[0], late=30.0)
+            vendors[0] += timedelta(seconds=10)
+            it.world.first.add({"type": "s"}, vendors[0])
+            await it.poll()
+            vendors[0] += timedelta(seconds=60)
+            await it.poll()
+            assert late.log_id in await it.ids()
+
+    run(work)
+
+
 def test_it_keeps_the_exact_bytes_in_journal_and_search(tmp_path: Path) -> None:
     async def work() -> None:
         async with collecting(tmp_path, TenantSpec(history=60, days=1, shape="odd")) as it:

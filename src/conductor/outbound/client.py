@@ -36,12 +36,16 @@ PLAUSIBLE_SKEW = 366 * 86_400.0  # seconds; a Date header further away is not be
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A complete answer: header names in lower case, the body decoded, the server's time."""
+    """A complete answer: header names in lower case, the body decoded, the server's time.
+
+    `dated` tells whether `date` is the server's own word; else it is our clock's, which may be wrong by hours.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     date: datetime
+    dated: bool = True
 
     @property
     def is_json(self) -> bool:
@@ -209,7 +213,9 @@ class Client:
             content = b""  # the status says all there is to know
         finally:
             await response.aclose()
-        return Answer(response.status_code, lowered, content, self._server_time(lowered))
+        date = self._server_time(lowered)
+        local = clock.now() - failures.DATELESS
+        return Answer(response.status_code, lowered, content, date or local, dated=date is not None)
 
     def _judge(self, answer: Answer, host: str, patience: float) -> Answer:
         rate = pace.read_headers(answer.headers)
@@ -228,17 +234,16 @@ class Client:
             raise UnexpectedResponse("The server redirects, which is not followed.", code="net.redirect", domain=host)
         return answer
 
-    def _server_time(self, headers: Mapping[str, str]) -> datetime:
-        """The server's Date; ours less two minutes where it is missing or absurd (reliability: fault 34)."""
-        local = clock.now()
+    def _server_time(self, headers: Mapping[str, str]) -> datetime | None:
+        """The server's Date, None where it is missing or absurd (reliability: fault 34)."""
         try:
             date = parsedate_to_datetime(headers.get("date", ""))
         except (ValueError, TypeError, IndexError, OverflowError):
-            return local - failures.DATELESS
+            return None
         date = date if date.tzinfo else date.replace(tzinfo=UTC)
-        skew = (local - date).total_seconds()
+        skew = (clock.now() - date).total_seconds()
         if abs(skew) > PLAUSIBLE_SKEW:
-            return local - failures.DATELESS
+            return None
         self.usage.skew = skew
         return date
 

@@ -140,7 +140,7 @@ class Connector:
             if last <= where.head:  # everything behind the position lies before it: there is no getting on
                 yield SignalBatch(signals, where.durable, stalled=True)
                 return
-            _advance(where, signals, last, answer.date)
+            _advance(where, signals, last, _reliable(answer, last))
             taken = log_ids.log_id_time(last)
             reached = taken is not None and taken >= where.first  # else a busy tenant never ends
             notices = () if taken else ("auth0.ids.unknown",)
@@ -204,6 +204,13 @@ class Connector:
         answer = await api.logs({"sort": "date:1", "per_page": "1"})
         found = page.signals(answer.body)
         return (found[0] if found else None), answer.date
+
+
+def _reliable(answer: Answer, last: str) -> datetime:
+    """Auth0's time, and never later. Without its Date our own clock speaks, which may be ahead: no record that was
+    served is from the future, so the newest tells how late it is at the least."""
+    taken = log_ids.log_id_time(last)
+    return answer.date if answer.dated or taken is None else min(answer.date, taken)
 
 
 def _advance(where: _Pass, signals: Sequence[Signal], last: str, date: datetime) -> None:
