@@ -213,6 +213,8 @@ class Poller:
     async def _begin_anew(self, poll_id: int, lost: CheckpointLost) -> None:
         here = self._here
         known = [moment for moment in (here.checkpoint and here.checkpoint.time, here.covered_until) if moment]
+        facts = {"integration": self.integration.name, "oldest": clock.to_text(lost.oldest)}
+        log(logging.WARNING, f"{self._slug}: position lost, reading again from the oldest record", facts)
         if known and max(known) < lost.oldest:
             await self._record_gap(max(known), lost.oldest)
         await self._commit(Page(poll_id, lost.found, lost.resume, None, begin_anew=True))
