@@ -121,6 +121,7 @@ AHEAD -= {"f03", "f04", "f05", "f08", "f09", "f10", "f11", "f12", "f15", "f16", 
 AHEAD -= {"f24", "f25", "f34"}
 AHEAD -= {"f45", "f46", "f47", "f48"}
 AHEAD -= {"f37", "f38", "f39", "f40", "f41", "f42", "f43", "f44", "s01", "s02", "s03", "s05", "s24"}
+AHEAD -= {"f29", "f30", "f31", "f60"}
 _ROW = re.compile(r"(?<=[_/\[-])([fs])(\d\d)(?=[_\]\[/-]|$)")
 _results: dict[str, set[str]] = defaultdict(set)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from conductor.cli import exits, form, talk
+from conductor.cli import backfill, exits, form, talk
 from conductor.cli.status import ago, table
 
 name_argument = click.argument("name")
@@ -19,6 +19,9 @@ MARKS = {"ok": "✓", "warning": "▲", "failed": "✗", "skipped": "·"}
 @click.group("integration")
 def command() -> None:
     """Add, test, poll and manage integrations."""
+
+
+command.add_command(backfill.command)
 
 
 @command.group("add", cls=form.ConnectorGroup)

@@ -11,7 +11,7 @@ from conductor.operations.system import System
 from conductor.store import cursors, expiry, integrations, polls
 from conductor.store.database import Connection
 
-KEY_SLACK = timedelta(days=7, minutes=5)  # beyond the vendor's retention: a week, and the overlap
+KEY_SLACK = timedelta(days=7, hours=1)  # beyond the vendor's retention: a week, and the longest overlap
 LONGEST_UPSTREAM = timedelta(days=30)  # of all vendors
 
 

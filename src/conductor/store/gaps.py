@@ -110,6 +110,14 @@ def close(connection: Connection, integration_id: int, gap_id: int, *, note: str
     return get(connection, gap_id)
 
 
+def in_integration(connection: Connection, integration_id: int, gap_id: int) -> Gap:
+    """By id, of that integration only. Raises NotFound."""
+    gap = get(connection, gap_id)
+    if gap.integration_id != integration_id:
+        raise NotFound(f"There is no gap {gap_id} in this integration.")
+    return gap
+
+
 def of(connection: Connection, integration_id: int) -> list[Gap]:
     """An integration's gaps, the newest first."""
     rows = connection.execute(

@@ -165,6 +165,13 @@ def pace(connection: Connection, integration_id: int, lane: str, since: datetime
     return sum(row.position_to - row.position_from for row in rows) / took if took > 0 else None
 
 
+def live_since(connection: Connection, integration_id: int, since: datetime) -> int:
+    """How many new signals live polls brought since then."""
+    here = (_table.c.integration_id == integration_id, _table.c.lane == LIVE)
+    query = select(func.coalesce(func.sum(_table.c.new), 0)).where(*here, _table.c.started_at >= clock.to_micros(since))
+    return int(connection.execute(query).scalar_one())
+
+
 def expire(connection: Connection, before: datetime) -> int:
     """Delete records that began before that time."""
     return connection.execute(delete(_table).where(_table.c.started_at < clock.to_micros(before))).rowcount

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from conductor.core import clock, health
@@ -11,6 +11,7 @@ from conductor.core.connector import Advice, CheckStep, StepState
 from conductor.core.health import Health
 from conductor.core.poll import Gap, Poll
 from conductor.operations.accounts import User
+from conductor.operations.backfills import Estimate, Standing
 from conductor.operations.integrations import Status
 from conductor.operations.search import GapInRange, Result, raw_object
 
@@ -18,6 +19,8 @@ POLL = "id lane result reason needs_person requests fetched new duplicates confl
 POLL_TIMES = "started_at finished_at retry_at position_from position_to"
 GAP = "id cause state closed_by note"
 GAP_TIMES = "begins ends found_at closed_at"
+BACKFILL = "id lane cause gap_id state asked_by requests fetched new note"
+BACKFILL_TIMES = "begins ends reached asked_at finished_at"
 USER = "email name role time_zone active"
 
 
@@ -44,6 +47,7 @@ def integration(found: Status) -> dict[str, Any]:
         "next_poll_at": _time(found.next_poll_at),
         "loss_at": _time(found.loss_at),
         "open_gaps": found.open_gaps,
+        "lost_gaps": found.lost_gaps,
         "events_24h": found.events_24h,
     }
 
@@ -71,6 +75,27 @@ def poll(found: Poll) -> dict[str, Any]:
 def gap(found: Gap) -> dict[str, Any]:
     """One gap."""
     return _plain(found, GAP) | _times(found, GAP_TIMES)
+
+
+def backfill(found: Standing) -> dict[str, Any]:
+    """One backfill, with how far it is."""
+    work = found.work
+    return {
+        **_plain(work, BACKFILL),
+        **_times(work, BACKFILL_TIMES),
+        "covered": round(work.covered, 4),
+        "duplicates": work.fetched - work.new,
+        "pace": found.pace,
+        "left_seconds": _seconds(found.left),
+        "lost_seconds": _seconds(found.lost),
+        "warning": found.warning,
+    }
+
+
+def estimate(found: Estimate) -> dict[str, Any]:
+    """What a backfill will cost."""
+    known = {"takes_seconds": _seconds(found.takes), **_times(found.span, "begins ends")}
+    return _plain(found, "share events requests") | known
 
 
 def user(found: User) -> dict[str, Any]:
@@ -117,6 +142,10 @@ def _plain(found: object, names: str) -> dict[str, Any]:
 
 def _times(found: object, names: str) -> dict[str, Any]:
     return {name: _time(getattr(found, name)) for name in names.split()}
+
+
+def _seconds(span: timedelta | None) -> int | None:
+    return None if span is None else round(span.total_seconds())
 
 
 def _time(moment: datetime | None) -> str | None:

@@ -65,6 +65,13 @@ class TenantConfig(config.Config):
         title="Start from",
         description="all (everything Auth0 still has), now, or a date such as 2026-11-20T14:00Z.",
     )
+    overlap: Annotated[int, Widget(order=89, unit="seconds", advanced=True)] = Field(
+        300,
+        ge=0,
+        le=3600,
+        title="Overlap",
+        description="Each poll reads this much of the log again, for events that become visible late. 0 to 3,600 s.",
+    )
     tenant_domain: Annotated[str, Widget(order=90, advanced=True, identity=True, placeholder="acme.us.auth0.com")] = (
         Field("", title="Tenant domain", description="Only for a custom domain: the tenant's own …auth0.com name.")
     )

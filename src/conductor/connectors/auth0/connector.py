@@ -26,7 +26,6 @@ from conductor.outbound.client import Answer, Client
 from conductor.outbound.oauth2 import TokenSource
 
 TAKE = 100  # records a request, the most that Auth0 serves
-OVERLAP = timedelta(seconds=300)
 
 
 @dataclass(slots=True)
@@ -35,6 +34,7 @@ class _Pass:
 
     head: str
     durable: Checkpoint | None
+    overlap: timedelta
     first: datetime | None = None
     frozen: bool = False
     take: int = TAKE
@@ -76,7 +76,9 @@ class Connector:
         """One pass. Raises CheckpointLost when Auth0 refuses the position and the way round it too."""
         api = Api(self._config, self._client(), self._tokens)
         if checkpoint is not None:
-            async for batch in self._pass(api, _Pass(checkpoint.position.decode("ascii", "replace"), checkpoint)):
+            async for batch in self._pass(
+                api, _Pass(checkpoint.position.decode("ascii", "replace"), checkpoint, self._overlap)
+            ):
                 yield batch
             return
         start = await self._start(api)
@@ -109,6 +111,10 @@ class Connector:
         """Auth0's fields in ours. Raises NormalizeError."""
         return normalize(signal.raw, client_id=self._config.client_id, signal_id=signal.id)
 
+    @property
+    def _overlap(self) -> timedelta:
+        return timedelta(seconds=self._config.overlap)
+
     def _client(self) -> Client:
         if self._http is None:
             raise RuntimeError("This connector was built to normalize only.")
@@ -118,7 +124,7 @@ class Connector:
         if start.batch is not None:
             yield start.batch
         if start.head:
-            async for batch in self._pass(api, _Pass(start.head, None)):
+            async for batch in self._pass(api, _Pass(start.head, None, self._overlap)):
                 yield batch
 
     async def _pass(self, api: Api, where: _Pass) -> AsyncGenerator[SignalBatch, None]:
@@ -135,7 +141,7 @@ class Connector:
             signals = page.signals(answer.body)
             last = max((signal.id for signal in signals if not signal.id.startswith(page.SYNTHETIC)), default="")
             if not signals:
-                yield SignalBatch((), where.durable, where.first - OVERLAP)
+                yield SignalBatch((), where.durable, where.first - where.overlap)
                 return
             if last <= where.head:  # everything behind the position lies before it: there is no getting on
                 yield SignalBatch(signals, where.durable, stalled=True)
@@ -144,7 +150,7 @@ class Connector:
             taken = log_ids.log_id_time(last)
             reached = taken is not None and taken >= where.first  # else a busy tenant never ends
             notices = () if taken else ("auth0.ids.unknown",)
-            yield SignalBatch(signals, where.durable, where.first - OVERLAP if reached else None, notices=notices)
+            yield SignalBatch(signals, where.durable, where.first - where.overlap if reached else None, notices=notices)
             if reached:
                 return
 
@@ -187,7 +193,7 @@ class Connector:
         answer = await api.logs({"per_page": "1", "fields": "log_id", "include_fields": "true"})
         newest = page.signals(answer.body)
         if not newest:
-            return _Start("", SignalBatch((), None, answer.date - OVERLAP))
+            return _Start("", SignalBatch((), None, answer.date - self._overlap))
         if log_ids.log_id_time(newest[0].id) is None:
             return await self._start_at_oldest(api)
         begin = self._config.start or answer.date - LONGEST_RETENTION - timedelta(days=1)
@@ -215,7 +221,7 @@ def _reliable(answer: Answer, last: str) -> datetime:
 
 def _advance(where: _Pass, signals: Sequence[Signal], last: str, date: datetime) -> None:
     """Move the head, and the durable position behind it: always an id that was served, and older than the overlap."""
-    safe = date - OVERLAP
+    safe = date - where.overlap
     if not where.frozen:
         settled = [signal.id for signal in signals if where.head < signal.id and _time(signal.id, safe) <= safe]
         settled = [name for name in settled if not name.startswith(page.SYNTHETIC)]
