@@ -92,7 +92,11 @@ def show(name: str, as_json: bool, data: Path | None) -> None:
         click.echo(f"  Fix: {step}")
     facts = {"connector": item["connector"], **{name: _short(value) for name, value in item["config"].items()}}
     facts |= {secret: f"set {about['set_at']} by {about['set_by']}" for secret, about in item["secrets"].items()}
-    facts |= {"caught up": ago(item["caught_up_at"]), "events in 24 h": f"{item['events_24h']:,}"}
+    facts |= {
+        "caught up": ago(item["caught_up_at"]),
+        "loss clock": item["loss_at"] or "",
+        "events in 24 h": f"{item['events_24h']:,}",
+    }
     click.echo(table([(f"  {label}", str(value)) for label, value in facts.items() if value != ""]))
 
 
@@ -170,12 +174,17 @@ def polls(name: str, limit: int, as_json: bool, data: Path | None) -> None:
 
 @command.command("gaps")
 @name_argument
+@click.option("--recover", "again", type=int, metavar="ID", help="Let this gap's span be read again.")
 @click.option("--close", "gap", type=int, metavar="ID", help="Close this gap.")
 @click.option("--note", help="Why it is closed.")
 @talk.json_option
 @talk.data_option
-def gaps(name: str, gap: int | None, note: str | None, as_json: bool, data: Path | None) -> None:
+def gaps(name: str, again: int | None, gap: int | None, note: str | None, as_json: bool, data: Path | None) -> None:
     """List the gaps: spans of time that could not be collected. Closing one needs a note."""
+    if again is not None:
+        started = talk.run(data, lambda api: api.post(f"/integrations/{name}/gaps/{again}/recover"), as_json=as_json)
+        click.echo(f"Gap {again} is read again, as backfill {started['id']}.")
+        return
     if gap is not None:
         body = {"note": note or ""}
         closed = talk.run(data, lambda api: api.post(f"/integrations/{name}/gaps/{gap}/close", body), as_json=as_json)

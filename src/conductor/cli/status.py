@@ -12,6 +12,7 @@ import click
 
 from conductor.cli import exits, talk
 
+GAPS = 3  # as many are told one by one
 COLUMNS = ("SOURCE", "STATE", "CAUGHT UP", "LAST POLL", "LOSS CLOCK", "24 H")
 
 
@@ -25,7 +26,7 @@ def command(as_json: bool, check: bool, data: Path | None) -> None:
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False))
     else:
-        _print(found["sources"], found["open_gaps"])
+        _print(found["sources"], found["gaps"])
     if check:
         raise SystemExit(_verdict(found["sources"]))
 
@@ -45,13 +46,17 @@ def ago(moment: str | None) -> str:
     return "never" if moment is None else f"{health.duration(-_until(moment))} ago"
 
 
-def _print(sources: Sequence[Mapping[str, Any]], open_gaps: int) -> None:
+def _print(sources: Sequence[Mapping[str, Any]], gaps: Sequence[Mapping[str, Any]]) -> None:
     if not sources:
         click.echo("No integrations yet. Add one: conductor integration add --help")
         return
     click.echo(table([COLUMNS, *(_row(source) for source in sources)]))
-    if open_gaps:
-        click.echo(f"Open gaps: {open_gaps}")
+    waiting = [_gap(item) for item in gaps if item["state"] != "lost"]
+    if waiting:
+        click.echo(f"Open gaps: {len(waiting)} ({'; '.join(waiting[:GAPS])})")
+    lost = [_gap(item) for item in gaps if item["state"] == "lost"]
+    if lost:
+        click.echo(f"Lost: {len(lost)} ({'; '.join(lost[:GAPS])})")
     for source in sources:
         _explain(source)
 
@@ -60,7 +65,8 @@ def _row(source: Mapping[str, Any]) -> tuple[str, ...]:
     from conductor.core import health
 
     judged, last = source["health"], source["last_poll"]
-    loss = "" if source["loss_at"] is None else health.duration(_until(source["loss_at"]))
+    left = None if source["loss_at"] is None else _until(source["loss_at"])
+    loss = "" if left is None else health.duration(left) if left > timedelta(0) else "losing data"
     return (
         source["name"],
         f"{judged['shape']} {judged['word']}",
@@ -69,6 +75,11 @@ def _row(source: Mapping[str, Any]) -> tuple[str, ...]:
         loss,
         f"{source['events_24h']:,}",
     )
+
+
+def _gap(item: Mapping[str, Any]) -> str:
+    recovering = "" if item["covered"] is None else f", recovering {item['covered']:.0%}"
+    return f"{item['integration']} {item['begins'][:16]}Z to {item['ends'][:16]}Z{recovering}"
 
 
 def _explain(source: Mapping[str, Any]) -> None:

@@ -98,21 +98,6 @@ async def steer(system: System, name: str, backfill_id: int, deed: str, *, by: s
     return Standing(changed)
 
 
-async def recover_gap(system: System, name: str, gap_id: int, *, by: str) -> Standing:
-    """Let the span of an open or lost gap be read again. Raises NotFound, Conflict."""
-    found = await integrations.find(system, name)
-
-    def save(connection: Connection) -> Backfill:
-        gap = gaps.in_integration(connection, found.id, gap_id)
-        added = gaps.queue(connection, gap, by=by)
-        audit.append(connection, by, "gap.recover", name, {"gap": gap_id, "backfill": added.id})
-        return added
-
-    added = await system.database.write(save)
-    system.supervisor.look_again(found.id)
-    return Standing(added)
-
-
 async def list_all(system: System, name: str, limit: int = 20) -> list[Standing]:
     """The newest first, audits left out. Raises NotFound."""
     found = await integrations.find(system, name)

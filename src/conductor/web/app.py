@@ -13,6 +13,7 @@ from conductor.web import (
     account,
     api,
     auth,
+    backfills,
     dashboard,
     errors,
     event,
@@ -33,7 +34,7 @@ from conductor.web.turns import Turns
 
 GZIP_FROM = 1000  # bytes
 FOR_A_DAY = "public, max-age=86400"  # this name does not change with its content
-PAGES = (setup, login, account, dashboard, integration_edit, integrations, search, event, guides)
+PAGES = (setup, login, account, dashboard, integration_edit, integrations, backfills, search, event, guides)
 
 
 def create_app(system: Any, *, local: bool = False) -> FastAPI:

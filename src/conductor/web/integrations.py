@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from conductor.core.errors import Invalid, SourceError
-from conductor.operations import integrations
+from conductor.operations import backfills, integrations
 from conductor.operations.integrations import Status
 from conductor.web import forms, shell
 from conductor.web.auth import Admin, Analyst, Viewer
@@ -19,7 +19,7 @@ from conductor.web.forms import Filled
 from conductor.web.integration_form import LIST, Form, edit_form
 from conductor.web.render import local_path, pages, see_other
 
-TABS = ("overview", "polls", "gaps", "settings")
+TABS = ("overview", "polls", "gaps", "backfill", "settings")
 POLLS = 50  # rows on a page
 POLL_PATIENCE = 20.0  # seconds that "Poll now" waits for the end
 ONE = LIST + "/{name}"
@@ -102,11 +102,23 @@ async def page(
 ) -> Response:
     """One integration's page with what its tab needs."""
     system, name = request.app.state.system, found.integration.name
-    known: dict[str, Any] = {"polls": [], "gaps": [], "form": form, "confirm": Filled(), "wrong_gap": None, "wrong": {}}
+    known: dict[str, Any] = {
+        "polls": [],
+        "gaps": [],
+        "standings": [],
+        "form": form,
+        "confirm": Filled(),
+        "wrong_gap": None,
+        "wrong": {},
+        "asked": Filled(),
+        "estimate": None,
+    }
     if tab in ("overview", "polls"):
         known["polls"] = await integrations.recent_polls(system, name, 8 if tab == "overview" else POLLS, before)
     if tab in ("overview", "gaps"):
         known["gaps"] = await integrations.list_gaps(system, name)
+    if tab in ("gaps", "backfill"):
+        known["standings"] = await backfills.list_all(system, name)
     if tab == "settings" and form is None:
         known["form"] = edit_form(found)
     known |= context

@@ -12,6 +12,7 @@ from conductor.core.health import Health
 from conductor.core.poll import Gap, Poll
 from conductor.operations.accounts import User
 from conductor.operations.backfills import Estimate, Standing
+from conductor.operations.gaps import GapTold
 from conductor.operations.integrations import Status
 from conductor.operations.search import GapInRange, Result, raw_object
 
@@ -75,6 +76,11 @@ def poll(found: Poll) -> dict[str, Any]:
 def gap(found: Gap) -> dict[str, Any]:
     """One gap."""
     return _plain(found, GAP) | _times(found, GAP_TIMES)
+
+
+def gap_told(found: GapTold) -> dict[str, Any]:
+    """A gap that is open, or lost and not closed yet; `covered` is how far its recovery is."""
+    return {"integration": found.integration, **gap(found.gap), "covered": found.covered}
 
 
 def backfill(found: Standing) -> dict[str, Any]:

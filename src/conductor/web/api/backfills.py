@@ -8,7 +8,7 @@ import pydantic
 from fastapi import APIRouter, Query
 from starlette.requests import Request
 
-from conductor.operations import backfills
+from conductor.operations import backfills, gaps
 from conductor.web import shapes
 from conductor.web.api.integrations import Body, Nothing
 from conductor.web.auth import Analyst, Viewer
@@ -54,4 +54,4 @@ async def steer(
 @router.post("/{name}/gaps/{gap}/recover", status_code=201)
 async def recover_gap(request: Request, user: Analyst, name: str, gap: int, body: Nothing) -> dict[str, Any]:
     """Read the span of an open or lost gap again."""
-    return shapes.backfill(await backfills.recover_gap(request.app.state.system, name, gap, by=user.email))
+    return shapes.backfill(await gaps.recover(request.app.state.system, name, gap, by=user.email))

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.requests import Request
 
-from conductor.operations import integrations
+from conductor.operations import gaps, integrations
 from conductor.web import shapes
 from conductor.web.auth import Viewer
 
@@ -16,10 +16,12 @@ router = APIRouter(prefix="/api/v1", tags=["status"])
 
 @router.get("/status")
 async def status(request: Request, user: Viewer) -> dict[str, Any]:
-    """Every source with its health, and the open gaps of all."""
-    found = await integrations.overview(request.app.state.system)
+    """Every source with its health, and the gaps of all that are open, or lost and not closed yet."""
+    system = request.app.state.system
+    found = await integrations.overview(system)
     return {
         "schema": "conductor.status/1",
         "sources": [shapes.integration(item) for item in found],
         "open_gaps": sum(item.open_gaps for item in found),
+        "gaps": [shapes.gap_told(item) for item in await gaps.told(system, found)],
     }
