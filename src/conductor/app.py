@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,10 @@ from typing import Any
 from conductor import catalog
 from conductor.analytics import artifacts
 from conductor.analytics.engine import Analytics
-from conductor.core.errors import KeyWrong, SettingsError, StoreBusy, StorePaused
+from conductor.core.errors import KeyWrong, SettingsError, StoreBusy
 from conductor.indexer.indexer import Indexer
-from conductor.observe import Metrics, log
-from conductor.operations import accounts, retention
+from conductor.observe import Metrics
+from conductor.operations import accounts, upkeep
 from conductor.operations.system import Options, System
 from conductor.outbound.client import Opener
 from conductor.outbound.guard import Policy
@@ -29,11 +28,11 @@ from conductor.signal_client.supervisor import Supervisor
 from conductor.signal_client.tools import Tools
 from conductor.store import damage, migrations
 from conductor.store.database import Database, sqlite_url
+from conductor.store.room import Room
 from conductor.store.vault import Vault, expected_key, open_key_file
 from conductor.web import server
 from conductor.web.app import create_app
 
-EXPIRE_EVERY = 3600.0  # seconds
 MIB = 1024 * 1024  # bytes
 
 
@@ -96,6 +95,8 @@ async def serve(settings: Settings, announce: Callable[[Started], None]) -> None
         listening = server.listen(
             settings.host, settings.port, cert=settings.tls_cert, key=settings.tls_key, directory=directory
         )
+        room = Room(directory, settings.min_free_mb * MIB)
+        room.make_start_possible()
         async with opened(settings, directory, base_url=listening.url) as system:
             await _first_admin(settings, system)
             stop = asyncio.Event()
@@ -106,7 +107,7 @@ async def serve(settings: Settings, announce: Callable[[Started], None]) -> None
             link = await accounts.setup_link(system) if await accounts.needs_setup(system) else None
             url = f"{listening.url}/setup?token={link}" if link else None
             announce(Started(listening.url, directory, url, listening.fingerprint))
-            await _run(system, web, stop)
+            await _run(system, web, _upkeep(system, room), stop)
 
 
 def _lock(lock: int, directory: Path) -> None:
@@ -149,7 +150,21 @@ def _system(
     )
 
 
-async def _run(system: System, web: Sequence[Coroutine[Any, Any, None]], stop: asyncio.Event) -> None:
+def _upkeep(system: System, room: Room) -> dict[str, Coroutine[Any, Any, None]]:
+    return {
+        "retention": upkeep.expire(system, room),
+        "room": upkeep.mind_room(system, room),
+        "loop": upkeep.mind_loop(system.metrics),
+        "store": system.database.watch(),
+    }
+
+
+async def _run(
+    system: System,
+    web: Sequence[Coroutine[Any, Any, None]],
+    kept: Mapping[str, Coroutine[Any, Any, None]],
+    stop: asyncio.Event,
+) -> None:
     """The long-lived tasks, until one ends. Stop order: requests, pollers, indexer; the stores close after."""
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -158,9 +173,9 @@ async def _run(system: System, web: Sequence[Coroutine[Any, Any, None]], stop: a
     serving = [asyncio.create_task(part, name="web") for part in web]
     polling = asyncio.create_task(system.supervisor.run(), name="supervisor")
     indexing = asyncio.create_task(system.indexer.run(), name="indexer")
-    expiring = asyncio.create_task(_expire(system), name="retention")
+    keeping = [asyncio.create_task(part, name=name) for name, part in kept.items()]
     waiting = asyncio.create_task(asked.wait(), name="signal")
-    house = [*serving, polling, indexing, expiring]
+    house = [*serving, polling, indexing, *keeping]
     await asyncio.wait([waiting, *house], return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
     stop.set()
@@ -169,19 +184,11 @@ async def _run(system: System, web: Sequence[Coroutine[Any, Any, None]], stop: a
     await asyncio.wait([polling])
     system.indexer.stop()
     await asyncio.wait([indexing])
-    expiring.cancel()
+    for part in keeping:
+        part.cancel()
     for failure in await asyncio.gather(*house, return_exceptions=True):
         if isinstance(failure, Exception):
             raise failure
-
-
-async def _expire(system: System) -> None:
-    while True:
-        with suppress(StorePaused):
-            gone = await retention.expire(system)
-            if any(gone.values()):
-                log(logging.INFO, "retention: deleted what is old", gone)
-        await asyncio.sleep(EXPIRE_EVERY)
 
 
 async def _first_admin(settings: Settings, system: System) -> None:

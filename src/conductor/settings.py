@@ -28,6 +28,11 @@ class Settings:
     tls_cert: str = _setting("TLS_CERT", "Certificate file (PEM) for the web server.", "")
     tls_key: str = _setting("TLS_KEY", "Key file (PEM) of that certificate.", "")
     retention_days: int = _setting("RETENTION_DAYS", "How many days events are kept.", 90)
+    min_free_mb: int = _setting(
+        "MIN_FREE_MB",
+        "Collecting pauses when fewer megabytes are free on the disk; never more than 5 % of it. 0: never.",
+        512,
+    )
     allow_private_targets: str = _setting(
         "ALLOW_PRIVATE_TARGETS", "Private networks that may be polled, separated by commas.", ""
     )
@@ -90,6 +95,8 @@ def _check(settings: Settings) -> None:
         raise SettingsError(f"CONDUCTOR_RETENTION_DAYS must be from 1 to {LONGEST_RETENTION}.")
     if not 1 <= settings.max_answer_mib <= LARGEST_ANSWER:
         raise SettingsError(f"CONDUCTOR_MAX_ANSWER_MIB must be from 1 to {LARGEST_ANSWER}.")
+    if settings.min_free_mb < 0:
+        raise SettingsError("CONDUCTOR_MIN_FREE_MB must be 0 or more.")
     if settings.log_format not in ("line", "json"):
         raise SettingsError("CONDUCTOR_LOG_FORMAT must be line or json.")
     if bool(settings.tls_cert) != bool(settings.tls_key):

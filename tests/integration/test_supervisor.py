@@ -69,7 +69,7 @@ def test_a_change_takes_effect_without_a_restart(tmp_path: Path) -> None:
             await becomes(it, "prod", State.HEALTHY)
             await integrations.set_enabled(it.system, "prod", False, by="ana")
             told = await integrations.status(it.system, "prod")
-            assert told.health.sentence.endswith("by ana.")
+            assert "by ana." in told.health.sentence
             async with asyncio.timeout(WITHIN):
                 while it.system.supervisor.next_poll_at(told.integration.id) is not None:
                     await asyncio.sleep(0.02)

@@ -41,6 +41,7 @@ class Poller:
         self._oddities = Oddities()
         self._recovery = Recovery(integration, source, tools)
         self._stopping = False
+        self._store_paused = False
         self._wake = asyncio.Event()
         self._asked: list[asyncio.Future[Poll]] = []
 
@@ -81,6 +82,7 @@ class Poller:
         if self._patience.failures:
             return None
         try:
+            self._tools.database.check_room()
             if self._position is None:
                 self._position = await self._take_over()
             return await self._recovery.step(self._position)
@@ -90,6 +92,7 @@ class Poller:
 
     async def poll_once(self) -> Poll:
         """One poll, recorded. Raises StoreError, Fenced, Held."""
+        self._tools.database.check_room()
         if self._position is None:
             self._position = await self._take_over()
         started = clock.now()
@@ -118,13 +121,17 @@ class Poller:
             await self._paused(error)
             self._answer(asked, error)
             return STORE_RETRY
+        self._store_paused = False
         self._answer(asked, poll)
         if poll.result != OK and poll.retry_at is not None:
             return (poll.retry_at - clock.now()).total_seconds()
         return self._interval.total_seconds() - (asyncio.get_running_loop().time() - begun)
 
     async def _paused(self, error: StorePaused) -> None:
-        log(logging.ERROR, f"{self._slug}: {error}", {"integration": self.integration.name, "code": error.code})
+        if not self._store_paused:  # told once: a thousand that try again would fill what room is left
+            facts = {"integration": self.integration.name, "code": error.code}
+            log(logging.ERROR, f"{self._slug}: paused. {error}", facts)
+        self._store_paused = True
         self._position = None  # the record in hand stays open; taking over closes it
         await self._recovery.forget()
 
@@ -196,6 +203,7 @@ class Poller:
         return complete
 
     async def _commit(self, page: Page) -> None:
+        self._tools.database.check_room()
         position, now = self._here, clock.now()
         done = await self._tools.write(lambda connection: journal.commit(connection, position, page, now))
         self._position = done.position

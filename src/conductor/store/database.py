@@ -57,7 +57,9 @@ class Database:
         self.shared = self.url.get_backend_name() != "sqlite" if shared is None else shared
         self._now = now
         self.failed: StoreError | None = None
-        self.full = False  # the last write found no room on the disk
+        self.low = False  # little room is left on the disk: see `check_room`
+        self._full = False  # the last write found no room at all
+        self._broken = asyncio.Event()
         self._writer = writer or ThreadPoolExecutor(1, "store-writer")
         self._readers = readers or ThreadPoolExecutor(READERS, "store-reader")
         self._waiting: collections.deque[tuple[Work[Any], asyncio.Future[Any]]] = collections.deque()
@@ -74,6 +76,21 @@ class Database:
             self._engine = _writing_engine(self.url)
             self._tell_time(self._engine)
         return self._engine
+
+    @property
+    def full(self) -> bool:
+        """Whether collecting pauses for want of room."""
+        return self.low or self._full
+
+    def check_room(self) -> None:
+        """Before more is collected; whatever else must be written may go on. Raises StoreFull when room is low."""
+        if self.low:
+            raise StoreFull("Little room is left on the disk.")
+
+    async def watch(self) -> None:
+        """Never returns; raises the StoreError after which the writer is closed for good."""
+        await self._broken.wait()
+        raise self.failed or StoreError()
 
     async def prepare(self, work: Callable[[Engine], None]) -> None:
         """Run migrations on the writing engine, before `open`. Raises StoreError."""
@@ -161,6 +178,8 @@ class Database:
                 future.set_exception(answer.error)
             else:
                 future.set_result(answer)
+        if self.failed is not None:
+            self._broken.set()
         self._draining = bool(self._waiting)
         if self._draining:
             loop.run_in_executor(self._writer, self._drain, loop)
@@ -170,11 +189,11 @@ class Database:
         try:
             with _Translated(self.url):
                 answers = self._transaction(group)
-            self.full = False
+            self._full = False
             return answers
         except Exception as error:  # carried to whoever waits, who knows what to do with it
-            self.full = isinstance(error, StoreFull)
-            if isinstance(error, StoreError) and not self.full:
+            self._full = isinstance(error, StoreFull)
+            if isinstance(error, StoreError) and not self._full:
                 self.failed = error
             return [_Raised(error)] * len(group)
 
