@@ -124,7 +124,7 @@ AHEAD -= {"f37", "f38", "f39", "f40", "f41", "f42", "f43", "f44", "s01", "s02", 
 AHEAD -= {"f29", "f30", "f31", "f60"}
 _ROW = re.compile(r"(?<=[_/\[-])([fs])(\d\d)(?=[_\]\[/-]|$)")
 _results: dict[str, set[str]] = defaultdict(set)
-AHEAD -= {"f49"}
+AHEAD -= {"f49", "f50", "f54"}
 
 
 def rows_of(node: str) -> set[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 from conductor import catalog
 from conductor.analytics import artifacts
 from conductor.analytics.engine import Analytics
-from conductor.core.errors import KeyWrong, SettingsError, StoreBusy
+from conductor.core.errors import KeyWrong, SettingsError, StoreBusy, StoreError
 from conductor.indexer.indexer import Indexer
 from conductor.observe import Metrics
 from conductor.operations import accounts, upkeep
@@ -36,15 +37,20 @@ from conductor.web.app import create_app
 MIB = 1024 * 1024  # bytes
 
 
+# Not the setting is wrong, but the disk or the system: worth another start.
+_MAY_PASS = frozenset({errno.EROFS, errno.EIO, errno.ENOSPC, errno.EMFILE, errno.ENFILE})
+
+
 @contextmanager
 def owned(directory: Path) -> Iterator[Path]:
-    """The data directory, made if missing, for this process alone. Raises StoreBusy, SettingsError."""
+    """The data directory, made if missing, for this process alone. Raises StoreBusy, StoreError, SettingsError."""
     directory = directory.expanduser().absolute()
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(directory / "conductor.lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        raise SettingsError(f"The data directory {directory} cannot be used: {error.strerror}.") from error
+        told = f"The data directory {directory} cannot be used: {error.strerror}."
+        raise (StoreError if error.errno in _MAY_PASS else SettingsError)(told) from error
     try:
         _lock(lock, directory)
         yield directory
@@ -117,8 +123,9 @@ def _lock(lock: int, directory: Path) -> None:
         pid = os.read(lock, 20).decode("ascii", "replace").strip() or "unknown"
         message = f"Another Conductor uses {directory} (process {pid}). Stop it or choose another `--data`."
         raise StoreBusy(message, path=str(directory), pid=pid) from None
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    with suppress(OSError):  # a full disk: then who holds the lock is not told
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
 
 
 async def _vault(settings: Settings, directory: Path, database: Database) -> Vault:
