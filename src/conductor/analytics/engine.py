@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 SEARCHES = 2  # at once
+LONGEST_SEARCH = 10  # seconds; a query that takes longer is ended
 # The engine's caches default to gigabytes; a self-hosted process should stay small.
 ENGINE = {
     "max_server_memory_usage": 1_200_000_000,
@@ -44,7 +45,7 @@ ENGINE = {
     "tables_loader_foreground_pool_size": 1,
     "tables_loader_background_pool_size": 1,
 }
-QUERY = {"max_threads": 2, "max_memory_usage": 800_000_000, "max_execution_time": 30}
+QUERY = {"max_threads": 2, "max_memory_usage": 800_000_000, "max_execution_time": LONGEST_SEARCH}
 _UNWANTED = frozenset({"pandas", "numpy", "pyarrow", "polars"})
 
 
@@ -52,6 +53,12 @@ class Unsearchable(StoreError):
     """The search engine failed."""
 
     code = "local.analytics.failed"
+
+
+class SearchTooSlow(Unsearchable):
+    """This search takes longer than 10 seconds. Choose a shorter time range or more exact words."""
+
+    code = "search.slow"
 
 
 def _engine_id(path: Path) -> str:
@@ -166,6 +173,8 @@ def _translated() -> Iterator[None]:
         text = str(error)
         if "NOT_ENOUGH_SPACE" in text or "No space left on device" in text:
             raise StoreFull("The disk is full.") from error
+        if "TIMEOUT_EXCEEDED" in text:
+            raise SearchTooSlow from error
         raise Unsearchable(f"The search engine failed: {text.splitlines()[0][:300]}") from error
     except OSError as error:
         if error.errno == 28:  # the insert's own temporary file
