@@ -83,7 +83,7 @@ FORGED = "x\r\n2026-11-22T07:30:40.123Z [INFO] forged\x1b[31m\x00\u2028\u0085\u2
 
 
 @pytest.mark.parametrize("form", ["line", "json"])
-def test_no_content_can_forge_a_line(lines: Lines, form: str) -> None:
+def test_s31_no_content_can_forge_a_line(lines: Lines, form: str) -> None:
     text = written(lines, form, FORGED, fact=FORGED, **{"plain": "y"})
     assert text.endswith("\n")
     assert text.count("\n") == 1
@@ -95,12 +95,12 @@ def test_no_content_can_forge_a_line(lines: Lines, form: str) -> None:
         assert not set(text[:-1]) & {chr(code) for code in range(32)}
 
 
-def test_a_quoted_value_cannot_end_early(lines: Lines) -> None:
+def test_s31_a_quoted_value_cannot_end_early(lines: Lines) -> None:
     line = written(lines, "line", "m", fact='a" level=forged \\')
     assert line.endswith('fact="a\\" level=forged \\\\"\n')
 
 
-def test_a_traceback_cannot_forge_a_line_either(lines: Lines) -> None:
+def test_s31_a_traceback_cannot_forge_a_line_either(lines: Lines) -> None:
     text = written(lines, "line", "crashed", error=raised(FORGED))
     first, *others = text.splitlines()
     assert LEVEL.match(first)
@@ -136,7 +136,7 @@ HIDDEN = ("abcdef0123456789", KNOWN, "eyJhbGciOiJSUzI1NiJ9", "eyJzdWIiOiJhYmMifQ
 @pytest.mark.parametrize("form", ["line", "json"])
 @pytest.mark.parametrize("place", ["message", "fact", "traceback"])
 @pytest.mark.parametrize("text", SECRETS.values(), ids=SECRETS)
-def test_secrets_are_masked_wherever_they_stand(lines: Lines, form: str, place: str, text: str) -> None:
+def test_s21_secrets_are_masked_wherever_they_stand(lines: Lines, form: str, place: str, text: str) -> None:
     redactor.know(KNOWN)
     where: dict[str, Any] = {"message": "m", place: text}
     error = raised(where.pop("traceback")) if "traceback" in where else None
@@ -156,7 +156,7 @@ def test_what_surrounds_a_secret_stays() -> None:
 @pytest.mark.parametrize(
     "secret", ['quo"ted-secret', "back\\slash-secret", "spaced out secret", "ümläut-secret", "a&b=c-secret"]
 )
-def test_a_known_secret_is_masked_however_it_is_written(lines: Lines, form: str, secret: str) -> None:
+def test_s21_a_known_secret_is_masked_however_it_is_written(lines: Lines, form: str, secret: str) -> None:
     redactor.know(secret)
     found = written(
         lines, form, f"plain {secret}", error=raised(secret), fact=secret, listed=[secret], url=quote(secret, safe="")
@@ -182,7 +182,7 @@ def test_very_short_secrets_do_not_mask_ordinary_words(short: str) -> None:
     assert made.clean("an admin asks") == "an admin asks"
 
 
-def test_http_libraries_do_not_print_addresses(lines: Lines) -> None:
+def test_s21_http_libraries_do_not_print_addresses(lines: Lines) -> None:
     observe.set_up()
     for name in ("httpx2", "httpcore2", "httpx", "uvicorn.access", "alembic"):
         logging.getLogger(name).info("GET https://acme/?secret=1")
@@ -200,7 +200,7 @@ def test_formats_are_those_of_the_settings(lines: Lines) -> None:
 
 @pytest.mark.parametrize("form", ["line", "json"])
 @pytest.mark.parametrize("name", ["client_secret", "password", "access_token", "api_key"])
-def test_a_fact_whose_name_tells_that_it_is_secret_is_masked(lines: Lines, form: str, name: str) -> None:
+def test_s21_a_fact_whose_name_tells_that_it_is_secret_is_masked(lines: Lines, form: str, name: str) -> None:
     found = written(lines, form, "m", **{name: "hunter22", "other": "stays"})
     assert "hunter22" not in found
     assert "stays" in found

@@ -68,6 +68,11 @@ def leave(error: Failed | ConductorError, *, as_json: bool = False) -> NoReturn:
     raise SystemExit(code_of(str(told.get("code", "")), status))
 
 
+def plain(text: str) -> str:
+    """Text that a stranger wrote, for a terminal: it cannot move the cursor or hide itself."""
+    return "".join(char if char.isprintable() else f"⟨U+{ord(char):04X}⟩" for char in text)
+
+
 def envelope(error: ConductorError) -> dict[str, Any]:
     """The same shape as the API's, for what fails before there is an API."""
     advice = ADVICE.get(error.code)
@@ -90,4 +95,4 @@ def _tell(told: Mapping[str, Any]) -> None:
     if told.get("code"):
         lines.append(f"({told['code']})")
     lines += [f"Fix: {step}" for step in told.get("fix") or ()]
-    click.echo("\n".join(lines), err=True)
+    click.echo("\n".join(map(plain, lines)), err=True)

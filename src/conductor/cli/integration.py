@@ -149,7 +149,7 @@ def poll(name: str, as_json: bool, data: Path | None) -> None:
         counts = f"{done['fetched']:,} events fetched, {done['new']:,} new, {done['duplicates']:,} already stored"
         click.echo(f"{counts}, {done['requests']} requests.")
     else:
-        click.echo(f"Error: {done['reason']}\n({done['result']})", err=True)
+        click.echo(f"Error: {exits.plain(done['reason'])}\n({done['result']})", err=True)
     if done["result"] != "ok":
         raise SystemExit(exits.code_of(done["result"]))
 
@@ -231,7 +231,7 @@ def _short(value: Any) -> str:
 
 def _print_steps(steps: Any) -> None:
     for step in steps:
-        click.echo(f"  {MARKS[step['state']]} {step['name']:<9}{step['text']}", err=True)
+        click.echo(f"  {MARKS[step['state']]} {step['name']:<9}{exits.plain(step['text'])}", err=True)
 
 
 def _print_advice(step: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from conductor.cli import talk
+from conductor.cli import exits, talk
 
 PAGE = 1000
 
@@ -114,7 +114,7 @@ class _Table:
                 row["ip"],
                 row["client_name"],
             ]
-            click.echo("  ".join(_plain(str(fact)) for fact in facts if fact))
+            click.echo("  ".join(exits.plain(str(fact)) for fact in facts if fact))
         self._shown += len(page["rows"])
 
     def end(self, page: Mapping[str, Any]) -> None:
@@ -132,8 +132,3 @@ def _warn(page: Mapping[str, Any]) -> None:
         what = [f"{gaps} gap(s) in this range"] if gaps else []
         what += [f"behind: {behind}"] if behind else []
         click.echo(f"Results may be incomplete: {'; '.join(what)}.", err=True)
-
-
-def _plain(text: str) -> str:
-    """Content cannot move the cursor or hide itself."""
-    return "".join(char if char.isprintable() else f"⟨U+{ord(char):04X}⟩" for char in text)

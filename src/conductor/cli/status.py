@@ -32,7 +32,8 @@ def command(as_json: bool, check: bool, data: Path | None) -> None:
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Columns, aligned."""
+    """Columns, aligned; what a stranger wrote in them is made harmless."""
+    rows = [tuple(exits.plain(cell) for cell in row) for row in rows]
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows

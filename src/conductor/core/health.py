@@ -21,6 +21,7 @@ LONG_FAULT = timedelta(minutes=30)
 LONG_FAULT_POLLS = 6
 LOSS_NEAR = timedelta(hours=6)
 LOSS_NEAR_SHARE, LOSS_WATCH_SHARE = 0.25, 0.5
+LONGEST_FACT = 500  # characters
 _PLACE = re.compile(r"\{(\w+)\}", re.ASCII)
 
 
@@ -266,7 +267,15 @@ def fill(text: str, facts: Mapping[str, Any]) -> str:
 
     Not `str.format`: a text may be an upstream's own words, with any braces in them.
     """
-    return _PLACE.sub(lambda found: str(facts.get(found[1], "…")), text)
+    return _PLACE.sub(lambda found: _shown(facts.get(found[1], "…")), text)
+
+
+def _shown(fact: Any) -> str:
+    """A fact as text: it may be a stranger's, so it is short, and nothing in it moves a terminal's cursor."""
+    text = "".join(
+        char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(fact)[: LONGEST_FACT + 1]
+    )
+    return text if len(text) <= LONGEST_FACT else f"{text[:LONGEST_FACT]}…"
 
 
 def _moment(moment: datetime | None) -> str:
