@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SRC := pyproject.toml
 
-.PHONY: demo run test check bench killpoints powerloss lock clean
+.PHONY: demo run test check bench killpoints powerloss lock sbom clean
 
 demo: .venv/runtime.stamp
 	@$(BIN)/python tools/demo.py
@@ -32,6 +32,9 @@ killpoints: .venv/dev.stamp
 # Images of the disk after a power loss, ten thousand of them (IMAGES=...).
 powerloss: .venv/dev.stamp
 	@PYTHONPATH=tests $(BIN)/python -m powerloss $(IMAGES)
+
+sbom:
+	@$(PYTHON) tools/sbom.py
 
 lock:
 	tools/lock.sh
