@@ -410,7 +410,7 @@ def test_a_custom_domain_needs_the_tenant_domain(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("field", ["domain", "client_id", "tenant_domain", "ca_bundle"])
-def test_a_new_address_demands_the_secret_again(tmp_path: Path, field: str) -> None:
+def test_s18_a_new_address_demands_the_secret_again(tmp_path: Path, field: str) -> None:
     async def work() -> None:
         async with collecting(tmp_path) as it:
             await it.add()

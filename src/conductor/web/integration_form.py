@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,6 +16,7 @@ from conductor.operations.integrations import Status
 from conductor.store.vault import Stored
 
 LIST = "/admin/settings/integrations"
+_PASSWORD = re.compile(r"^((?:\w+://)?[^/@:\s]*):\S*@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +116,9 @@ def parse(connector: type[Connector], typed: Mapping[str, str]) -> Typed:
 
 
 def refilled(form: Form, typed: Typed, **changes: Any) -> Form:
-    """The form again as it was typed, without the secrets."""
+    """The form again as it was typed, without the secrets, one typed into an address among them."""
     secret = {field.name for field in form.fields if field.secret}
-    shown = {name: value for name, value in typed.shown.items() if name not in secret}
+    shown = {name: _PASSWORD.sub(r"\1@", value) for name, value in typed.shown.items() if name not in secret}
     return replace(form, values={**form.values, **shown}, enabled=typed.enabled, **changes)
 
 
