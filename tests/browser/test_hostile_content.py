@@ -34,7 +34,7 @@ def planted(house: House) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_hostile_content_is_shown_and_runs_nothing(
+def test_s15_hostile_content_is_shown_and_runs_nothing(
     page: Page, house: House, planted: dict[str, str], name: str
 ) -> None:
     shown = ATTACKS[name][1]
@@ -72,14 +72,14 @@ def test_the_raw_event_is_shown_exactly_as_the_vendor_serves_it(page: Page, hous
     assert json.loads(shown)["nested"] == {"b": None}
 
 
-def test_a_hostile_query_is_only_a_query(page: Page, house: House) -> None:
+def test_s15_a_hostile_query_is_only_a_query(page: Page, house: House) -> None:
     for query in (RUNS, f'"{RUNS}', "\u202etype:fp", "type:" + "(" * 60):
         page.goto(search_url(house.conductor, q=query))
         expect(page.get_by_label("Query")).to_have_value(query)
         _assert_harmless(page)
 
 
-def test_a_foreign_name_in_the_address_is_only_a_name(page: Page, house: House) -> None:
+def test_s15_a_foreign_name_in_the_address_is_only_a_name(page: Page, house: House) -> None:
     answer = page.goto(f"{house.url}/admin/settings/integrations/%3Cimg src=x onerror=window.hacked=1%3E")
     assert answer is not None
     assert answer.status == 404

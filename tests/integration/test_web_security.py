@@ -82,6 +82,7 @@ ACCESS = {
     f"GET {API}/artifacts/search": VIEWER,
     f"GET {API}/artifacts/count": VIEWER,
     f"GET {API}/artifacts/{{id}}": VIEWER,
+    f"GET {API}/artifacts/{{id}}/evidence": VIEWER,
     f"GET {API}/users": ADMIN,
     f"POST {API}/users": ADMIN,
     f"PATCH {API}/users/{{email}}": ADMIN,
@@ -204,7 +205,7 @@ def _refused(response: Any) -> bool:
     return response.status_code in (401, 403) or to_login
 
 
-def test_the_table_above_names_every_route_and_no_other(run: Any) -> None:
+def test_s16_the_table_above_names_every_route_and_no_other(run: Any) -> None:
     async def tell(world: World) -> None:
         routes = auth.api_routes(world.app.routes)
         there = {f"{method} {route.path}" for route in routes for method in route.methods}
@@ -213,7 +214,7 @@ def test_the_table_above_names_every_route_and_no_other(run: Any) -> None:
     run(tell)
 
 
-def test_a_route_that_does_not_say_who_may_use_it_stops_the_app(run: Any) -> None:
+def test_s16_a_route_that_does_not_say_who_may_use_it_stops_the_app(run: Any) -> None:
     async def tell(world: World) -> None:
         world.app.add_api_route("/open", lambda: "for everyone")
         with pytest.raises(AssertionError, match="/open"):
@@ -223,7 +224,7 @@ def test_a_route_that_does_not_say_who_may_use_it_stops_the_app(run: Any) -> Non
 
 
 @pytest.mark.parametrize("role", RANKS)
-def test_each_role_passes_where_it_may_and_nowhere_else(run: Any, role: str) -> None:
+def test_s16_each_role_passes_where_it_may_and_nowhere_else(run: Any, role: str) -> None:
     async def tell(world: World) -> None:
         await _people(world)
         page = "/auth/login" if role == NOBODY else "/account"
@@ -269,7 +270,7 @@ def _assert_headers(response: Any) -> None:
     assert headers["cache-control"] == "no-store" or immutable
 
 
-def test_the_policy_is_the_one_that_was_measured() -> None:
+def test_s14_the_policy_is_the_one_that_was_measured() -> None:
     assert security.CSP == (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
         "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -277,7 +278,7 @@ def test_the_policy_is_the_one_that_was_measured() -> None:
 
 
 @pytest.mark.parametrize("role", [NOBODY, ADMIN])
-def test_every_answer_carries_the_security_headers(run: Any, role: str) -> None:
+def test_s14_every_answer_carries_the_security_headers(run: Any, role: str) -> None:
     async def tell(world: World) -> None:
         await _people(world)
         async with world.signed_in(role) as http:
@@ -292,7 +293,7 @@ def test_every_answer_carries_the_security_headers(run: Any, role: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", f"{API}/status"])
-def test_the_unexpected_tells_an_id_and_nothing_else(run: Any, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+def test_s23_the_unexpected_tells_an_id_and_nothing_else(run: Any, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     async def broken(system: object) -> None:
         raise RuntimeError("canary-4711")
 
@@ -310,7 +311,7 @@ def test_the_unexpected_tells_an_id_and_nothing_else(run: Any, monkeypatch: pyte
     run(tell)
 
 
-def test_over_plain_http_no_browser_is_told_to_insist_on_tls(run: Any) -> None:
+def test_s14_over_plain_http_no_browser_is_told_to_insist_on_tls(run: Any) -> None:
     async def tell(world: World) -> None:
         async with world.browser("http://127.0.0.1:8080") as http:
             assert "strict-transport-security" not in (await http.get("/healthz")).headers
@@ -329,7 +330,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("headers", FOREIGN.values(), ids=FOREIGN)
-def test_a_change_that_another_site_asks_for_is_refused_everywhere(run: Any, headers: dict[str, str]) -> None:
+def test_s13_a_change_that_another_site_asks_for_is_refused_everywhere(run: Any, headers: dict[str, str]) -> None:
     async def tell(world: World) -> None:
         await _people(world)
         async with world.signed_in(ADMIN) as http:
@@ -359,7 +360,7 @@ def test_a_matching_origin_will_do_for_browsers_that_say_no_more(run: Any) -> No
 
 
 @pytest.mark.parametrize("kind", ["none", "made up", "of another session", "as plain text"])
-def test_a_form_without_its_own_token_changes_nothing(run: Any, kind: str) -> None:
+def test_s13_a_form_without_its_own_token_changes_nothing(run: Any, kind: str) -> None:
     async def tell(world: World) -> None:
         await _people(world)
         async with world.signed_in(ADMIN) as other, world.signed_in(ADMIN) as http:
@@ -389,7 +390,7 @@ API_CASES = {
 
 
 @pytest.mark.parametrize(("headers", "status"), API_CASES.values(), ids=API_CASES)
-def test_the_api_takes_json_with_its_header_only(run: Any, headers: dict[str, str], status: int) -> None:
+def test_s13_the_api_takes_json_with_its_header_only(run: Any, headers: dict[str, str], status: int) -> None:
     async def tell(world: World) -> None:
         await _people(world)
         async with world.signed_in(ADMIN) as http:
@@ -400,7 +401,7 @@ def test_the_api_takes_json_with_its_header_only(run: Any, headers: dict[str, st
     run(tell)
 
 
-def test_unknown_fields_are_refused_and_not_repeated(run: Any) -> None:
+def test_s27_unknown_fields_are_refused_and_not_repeated(run: Any) -> None:
     async def tell(world: World) -> None:
         await _people(world)
         body = {"email": "x@example.com", "password": PASSWORD, "is_superuser": "canary-4711"}
@@ -414,7 +415,7 @@ def test_unknown_fields_are_refused_and_not_repeated(run: Any) -> None:
     run(tell)
 
 
-def test_a_body_is_one_mebibyte_at_most_however_it_is_sent(run: Any) -> None:
+def test_s25_a_body_is_one_mebibyte_at_most_however_it_is_sent(run: Any) -> None:
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(20):
             yield b"x" * 64 * 1024
@@ -429,7 +430,7 @@ def test_a_body_is_one_mebibyte_at_most_however_it_is_sent(run: Any) -> None:
     run(tell)
 
 
-def test_json_is_nested_sixty_four_levels_at_most(run: Any) -> None:
+def test_s25_json_is_nested_sixty_four_levels_at_most(run: Any) -> None:
     async def tell(world: World) -> None:
         await _people(world)
         async with world.signed_in(ADMIN) as http:
@@ -444,7 +445,7 @@ async def _sign_in(http: httpx2.AsyncClient, email: str, password: str, **more: 
     return await http.post("/auth/login", headers=OURS, data=form)
 
 
-def test_the_session_cookie_is_locked_to_this_host(run: Any) -> None:
+def test_s11_the_session_cookie_is_locked_to_this_host(run: Any) -> None:
     async def tell(world: World) -> None:
         await _people(world)
         async with world.browser() as http:
@@ -458,7 +459,7 @@ def test_the_session_cookie_is_locked_to_this_host(run: Any) -> None:
     run(tell)
 
 
-def test_signing_in_never_adopts_a_session_that_was_brought(run: Any) -> None:
+def test_s10_signing_in_never_adopts_a_session_that_was_brought(run: Any) -> None:
     async def tell(world: World) -> None:
         await _people(world)
         async with world.browser() as http:
@@ -470,7 +471,7 @@ def test_signing_in_never_adopts_a_session_that_was_brought(run: Any) -> None:
     run(tell)
 
 
-def test_signing_out_ends_the_session_on_the_server(run: Any) -> None:
+def test_s10_signing_out_ends_the_session_on_the_server(run: Any) -> None:
     async def tell(world: World) -> None:
         await _people(world)
         async with world.signed_in(VIEWER) as http:
@@ -525,7 +526,7 @@ def _without_tokens(page: str) -> str:
     return re.sub(r"[0-9a-f]{16,}", "", page)
 
 
-def test_five_failures_delay_the_account_for_a_while(run: Any, time: Clock) -> None:
+def test_s08_five_failures_delay_the_account_for_a_while(run: Any, time: Clock) -> None:
     async def tell(world: World) -> None:
         await _people(world)
         async with world.browser() as http:
@@ -540,7 +541,7 @@ def test_five_failures_delay_the_account_for_a_while(run: Any, time: Clock) -> N
     run(tell)
 
 
-def test_one_network_cannot_try_many_accounts(run: Any) -> None:
+def test_s08_one_network_cannot_try_many_accounts(run: Any) -> None:
     async def tell(world: World) -> None:
         now = [0.0]
         await _people(world)
@@ -621,5 +622,140 @@ def test_no_page_shows_a_password_that_was_typed(run: Any) -> None:
         async with world.browser() as http:
             response = await _sign_in(http, "admin@example.com", "canary-password-4711")
             assert "canary-password-4711" not in response.text
+
+    run(tell)
+
+
+def test_s08_a_thousand_attempts_get_nowhere_and_lock_nobody_out_who_is_in(run: Any, time: Clock) -> None:
+    """One attacker with many addresses, a day long; the victim works on in a session from before, and gets in again."""
+
+    async def tell(world: World) -> None:
+        await _people(world)
+        tried = 0
+        async with world.signed_in(ADMIN) as victim, world.browser() as attacker:
+            for number in range(1000):
+                world.app.state.throttle = Throttle(lambda: 0.0)  # another network each time
+                answer = await _sign_in(attacker, "admin@example.com", f"guess number {number}")
+                assert answer.status_code in (401, 429)
+                tried += answer.status_code == 401
+                time.move(seconds=40)
+                if number % 100 == 0:
+                    assert (await victim.get("/account")).status_code == 200
+            assert tried < 60, "eleven hours allow hardly more than four a hour"
+            time.move(minutes=15)
+            world.app.state.throttle = Throttle(lambda: 0.0)
+            async with world.browser() as again:
+                assert (await _sign_in(again, "admin@example.com", PASSWORD)).status_code == 303
+
+    run(tell)
+
+
+def test_s13_asking_changes_nothing(run: Any) -> None:
+    async def tell(world: World) -> None:
+        await _people(world)
+        token = await accounts.setup_link(world.system) if await accounts.needs_setup(world.system) else "x"
+
+        def everything(connection: Any) -> list[Any]:
+            tables = [table for table in schema.metadata.sorted_tables if table.name != "sessions"]
+            return [connection.execute(table.select()).all() for table in tables]
+
+        async with world.signed_in(ADMIN) as http:
+            before = await world.system.database.read(everything)
+            for route in ACCESS:
+                if route.startswith("GET "):
+                    for query in ("", f"?token={token}&do=save&enabled=0&name=x&note=x&confirm=nothing"):
+                        method, path = _address(route)
+                        await http.request(method, path + query.replace("?", "&" if "?" in path else "?"))
+                        await http.request("HEAD", path)
+            assert await world.system.database.read(everything) == before
+
+    run(tell)
+
+
+def test_s16_nobody_ends_anothers_session(run: Any) -> None:
+    """The one thing here that belongs to one user: own and other."""
+
+    async def tell(world: World) -> None:
+        await _people(world)
+        async with world.signed_in(ANALYST) as other, world.signed_in(VIEWER) as http:
+            for role, mine in ((ANALYST, False), (VIEWER, True)):
+                user = next(user for user in await accounts.users(world.system) if user.role == role)
+                ((session, _),) = await sessions.sessions(world.system, user)
+                form = {"csrf": await _form_token(http, "/account"), "session": session.id}
+                answer = await http.post("/account/sessions", headers=OURS, data=form)
+                assert (answer.status_code == 303) is mine, role
+            assert (await other.get("/account")).status_code == 200
+            assert _refused(await http.get("/account"))
+
+    run(tell)
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_s27_no_call_of_the_api_takes_a_field_it_does_not_know(run: Any, local: bool) -> None:
+    async def tell(world: World) -> None:
+        await _people(world)
+        described = world.app.openapi()["paths"]
+        bodies = 0
+        async with world.signed_in(ADMIN) as http:
+            for route in CHANGING_API:
+                method, template = route.split(" ")
+                if "requestBody" not in described[template][method.lower()]:
+                    continue
+                bodies += 1
+                body = {"canary_field": 4711, "role": "admin", "revision": 1}
+                answer = await _send(http, route, headers=JSON, json=body)
+                if ACCESS[route] == LOCAL and not local:
+                    assert answer.status_code == 403, route
+                    continue
+                assert answer.status_code == 422, route
+                assert "canary_field" in answer.json()["error"]["fields"], route
+                assert "4711" not in answer.text
+        assert bodies >= 8
+
+    run(tell, local)
+
+
+@pytest.mark.parametrize("limit", [-1, 0, 1001, 10**30])
+def test_s25_a_page_has_a_thousand_rows_at_most(run: Any, limit: int) -> None:
+    async def tell(world: World) -> None:
+        await _people(world)
+        described, tried = world.app.openapi()["paths"], 0
+        async with world.signed_in(ADMIN) as http:
+            for path, methods in described.items():
+                for parameter in methods.get("get", {}).get("parameters", ()):
+                    if parameter["name"] == "limit":
+                        tried += 1
+                        answer = await http.get(re.sub(r"{\w+}", "nothing", path), params={"limit": limit})
+                        assert answer.status_code == 422, path
+        assert tried >= 2
+
+    run(tell)
+
+
+def test_s25_each_user_runs_a_few_searches_at_once(run: Any) -> None:
+    async def tell(world: World) -> None:
+        await _people(world)
+        going, release = 0, asyncio.Event()
+
+        async def slow(work: object) -> Any:
+            nonlocal going
+            going += 1
+            await release.wait()
+            raise NotFound("There is nothing here.")
+
+        world.system.analytics.read = slow
+        async with world.signed_in(VIEWER) as one, world.signed_in(ANALYST) as other:
+            asking = [asyncio.create_task(one.get(f"{API}/artifacts/count")) for _ in range(6)]
+            asking += [asyncio.create_task(one.get("/signals/search")) for _ in range(2)]
+            asking += [asyncio.create_task(other.get(f"{API}/artifacts/search"))]
+            refused, _ = await asyncio.wait(asking[:6], return_when=asyncio.FIRST_COMPLETED)
+            while len(refused := {task for task in asking if task.done()}) < 4:
+                await asyncio.sleep(0)
+            release.set()
+            answers = await asyncio.gather(*asking)
+        assert [answer.status_code for answer in answers].count(429) == len(refused)
+        assert all(int(task.result().headers["retry-after"]) >= 1 for task in refused)
+        assert answers[-1].status_code == 404  # somebody else's turn is not taken
+        assert going <= 2 * 4 + 2
 
     run(tell)

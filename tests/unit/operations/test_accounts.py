@@ -66,7 +66,7 @@ async def _fail(system: Any, times: int, email: str = "ana@example.com") -> None
             await sessions.login(system, email, "wrong password here", "203.0.113.7")
 
 
-def test_there_is_no_default_account(run: Any) -> None:
+def test_s07_there_is_no_default_account(run: Any) -> None:
     async def tell(system: Any) -> None:
         assert await accounts.needs_setup(system)
         assert await accounts.users(system) == []
@@ -74,7 +74,7 @@ def test_there_is_no_default_account(run: Any) -> None:
     run(tell)
 
 
-def test_a_setup_link_makes_one_administrator_and_is_used_up(run: Any) -> None:
+def test_s07_a_setup_link_makes_one_administrator_and_is_used_up(run: Any) -> None:
     async def tell(system: Any) -> None:
         token = await accounts.setup_link(system)
         assert await accounts.setup_open(system, token)
@@ -106,7 +106,7 @@ def test_a_link_that_was_already_out_is_refused_once_there_is_an_administrator(r
     run(tell)
 
 
-def test_a_setup_link_lives_sixty_minutes(run: Any, time: Clock) -> None:
+def test_s07_a_setup_link_lives_sixty_minutes(run: Any, time: Clock) -> None:
     async def tell(system: Any) -> None:
         token = await accounts.setup_link(system)
         time.move(minutes=59)
@@ -117,7 +117,7 @@ def test_a_setup_link_lives_sixty_minutes(run: Any, time: Clock) -> None:
     run(tell)
 
 
-def test_a_newer_setup_link_voids_the_one_before(run: Any) -> None:
+def test_s07_a_newer_setup_link_voids_the_one_before(run: Any) -> None:
     async def tell(system: Any) -> None:
         first, second = await accounts.setup_link(system), await accounts.setup_link(system)
         assert [await accounts.setup_open(system, token) for token in (first, second)] == [False, True]
@@ -125,7 +125,7 @@ def test_a_newer_setup_link_voids_the_one_before(run: Any) -> None:
     run(tell)
 
 
-def test_two_at_once_make_one_administrator(run: Any) -> None:
+def test_s07_two_at_once_make_one_administrator(run: Any) -> None:
     async def tell(system: Any) -> None:
         token = await accounts.setup_link(system)
         both = (
@@ -148,7 +148,7 @@ def test_two_at_once_make_one_administrator(run: Any) -> None:
         ("ana.maria@example.com", "e-mail"),
     ],
 )
-def test_it_refuses_a_poor_password(password: str, words: str) -> None:
+def test_s06_it_refuses_a_poor_password(password: str, words: str) -> None:
     with pytest.raises(Invalid) as refused:
         passwords.check(password, email="ana.maria@example.com")
     assert words in refused.value.fields["password"]
@@ -156,11 +156,11 @@ def test_it_refuses_a_poor_password(password: str, words: str) -> None:
 
 
 @pytest.mark.parametrize("password", ["twelve chars", "ělöng wörds 12", "aaaabbbbcccc dddd", "x1" + "yz" * 63])
-def test_it_asks_for_no_kinds_of_characters(password: str) -> None:
+def test_s06_it_asks_for_no_kinds_of_characters(password: str) -> None:
     passwords.check(password)
 
 
-def test_passwords_are_kept_as_argon2id_of_the_right_strength(run: Any) -> None:
+def test_s06_passwords_are_kept_as_argon2id_of_the_right_strength(run: Any) -> None:
     async def tell(system: Any) -> None:
         user = await _admin(system)
         kept = await system.database.read(lambda connection: store.password(connection, user.id))
@@ -170,7 +170,7 @@ def test_passwords_are_kept_as_argon2id_of_the_right_strength(run: Any) -> None:
     run(tell)
 
 
-def test_a_weaker_hash_is_renewed_at_login(run: Any) -> None:
+def test_s06_a_weaker_hash_is_renewed_at_login(run: Any) -> None:
     async def tell(system: Any) -> None:
         user = await _admin(system)
         weak = passwords.argon2.PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(GOOD)
@@ -194,7 +194,7 @@ def test_all_fields_are_checked_at_once(run: Any) -> None:
     run(tell)
 
 
-def test_login_gives_a_token_that_the_store_does_not_know(run: Any) -> None:
+def test_s10_login_gives_a_token_that_the_store_does_not_know(run: Any) -> None:
     async def tell(system: Any) -> None:
         user = await _admin(system)
         token = await sessions.login(system, "ANA@example.com", GOOD, "203.0.113.7")
@@ -206,7 +206,7 @@ def test_login_gives_a_token_that_the_store_does_not_know(run: Any) -> None:
     run(tell)
 
 
-def test_every_login_is_a_new_session(run: Any) -> None:
+def test_s10_every_login_is_a_new_session(run: Any) -> None:
     async def tell(system: Any) -> None:
         await _admin(system)
         tokens = {await sessions.login(system, "ana@example.com", GOOD, "") for _ in range(3)}
@@ -233,7 +233,7 @@ def test_unknown_user_and_wrong_password_are_told_alike(run: Any) -> None:
     run(tell)
 
 
-def test_five_failures_delay_by_thirty_seconds_and_each_further_one_doubles_it(run: Any, time: Clock) -> None:
+def test_s08_five_failures_delay_by_thirty_seconds_and_each_further_one_doubles_it(run: Any, time: Clock) -> None:
     async def tell(system: Any) -> None:
         await _admin(system)
         await _fail(system, 5)
@@ -260,7 +260,7 @@ def test_the_delay_says_how_long(run: Any, time: Clock) -> None:
     run(tell)
 
 
-def test_attempts_at_once_are_all_counted(run: Any) -> None:
+def test_s08_attempts_at_once_are_all_counted(run: Any) -> None:
     async def tell(system: Any) -> None:
         await _admin(system)
         attempts = (sessions.login(system, "ana@example.com", f"wrong password {n}", "") for n in range(20))
@@ -280,7 +280,7 @@ def test_success_forgets_the_failures(run: Any) -> None:
     run(tell)
 
 
-def test_a_delayed_account_keeps_its_sessions(run: Any) -> None:
+def test_s08_a_delayed_account_keeps_its_sessions(run: Any) -> None:
     async def tell(system: Any) -> None:
         await _admin(system)
         token = await sessions.login(system, "ana@example.com", GOOD, "")
@@ -290,7 +290,7 @@ def test_a_delayed_account_keeps_its_sessions(run: Any) -> None:
     run(tell)
 
 
-def test_logout_ends_the_session_on_the_server(run: Any) -> None:
+def test_s10_logout_ends_the_session_on_the_server(run: Any) -> None:
     async def tell(system: Any) -> None:
         await _admin(system)
         token = await sessions.login(system, "ana@example.com", GOOD, "")
@@ -357,7 +357,7 @@ def test_switching_a_user_off_ends_the_sessions_and_refuses_log_in(run: Any) -> 
     run(tell)
 
 
-def test_a_new_role_asks_for_a_new_session(run: Any) -> None:
+def test_s10_a_new_role_asks_for_a_new_session(run: Any) -> None:
     async def tell(system: Any) -> None:
         await _admin(system)
         await accounts.add_user(system, "bob@example.com", "Bob", OTHER, accounts.ANALYST, "ana@example.com")
