@@ -27,7 +27,7 @@ from conductor.settings import Settings
 from conductor.signal_client.assembly import Assembly, Egress
 from conductor.signal_client.supervisor import Supervisor
 from conductor.signal_client.tools import Tools
-from conductor.store import damage, migrations
+from conductor.store import damage, memory, migrations
 from conductor.store.database import Database, sqlite_url
 from conductor.store.room import Room
 from conductor.store.vault import Vault, expected_key, open_key_file
@@ -66,6 +66,7 @@ async def opened(
 
     `opener` is for a vendor that is simulated without sockets.
     """
+    memory.protect()
     async with AsyncExitStack() as stack:
         database = Database(settings.database_url or sqlite_url(directory / "conductor.db"))
         stack.push_async_callback(database.close)
