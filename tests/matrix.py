@@ -118,7 +118,7 @@ CHECKLIST = {
 # Rows whose tests are being written (docs/development/plan.md); this set is emptied and then goes.
 AHEAD = {f"f{number:02}" for number in FAULTS} | {f"s{number:02}" for number in CHECKLIST}
 AHEAD -= {"f03", "f04", "f05", "f08", "f09", "f10", "f11", "f12", "f15", "f16", "f18", "f19", "f20", "f23"}
-AHEAD -= {"f24", "f25", "f34"}
+AHEAD -= {"f01", "f02", "f06", "f07", "f24", "f25", "f34"}
 AHEAD -= {"f45", "f46", "f47", "f48"}
 AHEAD -= {"f37", "f38", "f39", "f40", "f41", "f42", "f43", "f44", "s01", "s02", "s03", "s05", "s24"}
 AHEAD -= {"f29", "f30", "f31", "f60"}

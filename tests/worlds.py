@@ -10,6 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import httpx2
+
 from conductor import app
 from conductor.core import clock
 from conductor.core.poll import Poll
@@ -17,7 +19,7 @@ from conductor.operations import integrations, search
 from conductor.operations.search import Request
 from conductor.operations.system import System
 from conductor.settings import Settings
-from conductor.simulator.server import Server, running
+from conductor.simulator.server import Application, Server, running
 from conductor.simulator.tenant import TenantSpec
 from conductor.simulator.world import World
 
@@ -92,6 +94,21 @@ async def collecting(
         with app.owned(loaded.data) as directory:
             async with app.opened(loaded, directory) as system:
                 yield Collecting(system, server)
+
+
+@asynccontextmanager
+async def collecting_in_jumps(
+    folder: Path, *specs: TenantSpec, now: Callable[[], datetime] = clock.now, **settings: Any
+) -> AsyncIterator[Collecting]:
+    """Like `collecting`, without sockets: nothing there ticks, so that hours pass in moments (virtual.run_hastily)."""
+    loaded = Settings(data=folder / "data", **settings)
+    authority = folder / "ca.pem"
+    authority.write_text("")
+    world = World(specs or [TenantSpec()], now=now)
+    vendor = httpx2.ASGITransport(app=Application(world))
+    with app.owned(loaded.data) as directory:
+        async with app.opened(loaded, directory, opener=lambda _: vendor) as system:
+            yield Collecting(system, Server(world, 443, authority))
 
 
 def run(work: Callable[[], Coroutine[Any, Any, None]]) -> None:

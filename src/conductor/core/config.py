@@ -25,6 +25,7 @@ class Widget:
     choices: tuple[tuple[str, str], ...] = ()
     typed: bool = False  # other values than the choices may be typed
     multiline: bool = False
+    replaces: str = ""  # a secret: this one is tried when that is refused, and takes its place once it was accepted
 
 
 @dataclass(frozen=True, slots=True)

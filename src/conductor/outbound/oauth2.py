@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -57,15 +57,23 @@ class TokenKeeper(Protocol):
         """Keep it; None forgets."""
         ...
 
+    async def promote(self, refused: str, accepted: str) -> None:
+        """Of two client secrets the second is the right one from now on."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Everything a token is asked with. A change of any of it makes an old token useless."""
+    """Everything a token is asked with. A change of any of it makes an old token useless.
+
+    `spare_secret`, where there is one, is tried when `client_secret` is refused. No repr shows either.
+    """
 
     url: str
     client_id: str
-    client_secret: str
+    client_secret: str = field(repr=False)
     audience: str
+    spare_secret: str = field(default="", repr=False)
 
 
 class TokenSource:
@@ -76,6 +84,7 @@ class TokenSource:
         self._token: Token | None = None
         self._renew_at = 0.0  # by the loop's clock, which nobody sets
         self._loaded = keeper is None
+        self._promoted = ""
         self._lock = asyncio.Lock()
 
     async def token(self, http: Client, grant: Grant, *, instead_of: Token | None = None) -> Token:
@@ -89,7 +98,7 @@ class TokenSource:
                 await self._keep(None)
             token = self._token
             if token is None or self._renew_at <= asyncio.get_running_loop().time():
-                token = await _request(http, grant)
+                token = await self._request(http, grant)
                 await self._keep(token)
             return token
 
@@ -97,6 +106,24 @@ class TokenSource:
         """Drop the token, for example after a refusal for want of scope: scopes are baked into it."""
         async with self._lock:
             await self._keep(None)
+
+    async def _request(self, http: Client, grant: Grant) -> Token:
+        """With the one secret, or else with the other: a vendor may have been told the new one before we were."""
+        if not grant.spare_secret:
+            return await _request(http, grant)
+        with_spare = replace(grant, client_secret=grant.spare_secret)
+        if self._promoted == grant.spare_secret:
+            return await _request(http, with_spare)
+        try:
+            return await _request(http, grant)
+        except TokenRefused as error:
+            if error.status != 401:  # what is refused is not the secret
+                raise
+        token = await _request(http, with_spare)
+        self._promoted = grant.spare_secret
+        if self._keeper is not None:
+            await self._keeper.promote(grant.client_secret, grant.spare_secret)
+        return token
 
     async def _load(self) -> None:
         if self._loaded or self._keeper is None:

@@ -18,8 +18,8 @@ from conductor.outbound.client import Client, Opener, Route
 from conductor.outbound.guard import Policy
 from conductor.outbound.oauth2 import TokenSource
 from conductor.outbound.pace import Limiter, Limiters
-from conductor.store import integrations
-from conductor.store.database import Database
+from conductor.store import audit, integrations
+from conductor.store.database import Connection, Database
 from conductor.store.vault import SecretUnreadable, Vault
 
 TOKEN = "token"  # noqa: S105 - a field's name
@@ -114,8 +114,10 @@ class SealedToken:
     def __init__(self, database: Database, vault: Vault, integration: Integration, config: Config) -> None:
         self._database = database
         self._vault = vault
+        self._name = integration.name
         self._owner = integrations.owner(integration.id)
         self._context = context(type(config), config.public())
+        self._spares = [(field.name, field.widget.replaces) for field in config.form() if field.widget.replaces]
 
     async def load(self) -> bytes | None:
         """The token as it was saved; None when it was saved for another address."""
@@ -137,6 +139,24 @@ class SealedToken:
                 connection, self._owner, TOKEN, sealed.decode(), context=self._context, by="conductor"
             )
         )
+
+    async def promote(self, refused: str, accepted: str) -> None:
+        """The accepted secret takes the refused one's place, unless somebody has changed either meanwhile."""
+
+        def work(connection: Connection) -> None:
+            for spare, field in self._spares:
+                if (self._secret(connection, field), self._secret(connection, spare)) == (refused, accepted):
+                    self._vault.put(connection, self._owner, field, accepted, context=self._context, by="conductor")
+                    self._vault.forget(connection, self._owner, spare)
+                    audit.append(connection, "conductor", "secret.promoted", self._name, {"field": field})
+
+        await self._database.write(work)
+
+    def _secret(self, connection: Connection, field: str) -> str | None:
+        try:
+            return self._vault.get(connection, self._owner, field, context=self._context)
+        except SecretUnreadable:
+            return None
 
 
 def context(kind: type[Config], values: Mapping[str, Any]) -> str:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from conductor.core import clock, schedule
-from conductor.core.errors import RateLimited, SourceError, Unavailable, UnexpectedResponse
+from conductor.core.errors import CredentialsRejected, RateLimited, SourceError, Unavailable, UnexpectedResponse
 from conductor.core.poll import OK
 from conductor.outbound import pace
 from conductor.outbound.client import Usage
 from conductor.store.polls import Outcome
 
-NEW_SECRET = timedelta(minutes=5)  # a secret changed at the vendor may take a while to work
+NEW_SECRET = 300.0  # seconds; a secret changed at the vendor may take a while to work
 NEW_SECRET_RETRY = 60.0  # seconds
 
 
@@ -22,16 +23,17 @@ class Patience:
 
     def __init__(self) -> None:
         self.failures = 0
-        self._since: datetime | None = None
+        self._since: float | None = None  # by the loop's clock
+        self._worked = False
 
     def succeeded(self) -> None:
         """The row is broken."""
-        self.failures, self._since = 0, None
+        self.failures, self._since, self._worked = 0, None, True
 
     def failed(self, error: SourceError) -> float:
         """Seconds until the next try."""
         self.failures += 1
-        self._since = self._since or clock.now()
+        self._since = asyncio.get_running_loop().time() if self._since is None else self._since
         match error:
             case RateLimited(retry_after=float(told)):
                 return told
@@ -39,10 +41,18 @@ class Patience:
                 return pace.backoff(self.failures, cap=schedule.RATE_CAP)
             case Unavailable() | UnexpectedResponse():
                 return pace.backoff(self.failures, cap=schedule.BACKOFF_CAP, base=schedule.BACKOFF_BASE)
-            case _ if clock.now() - self._since < NEW_SECRET:
+            case CredentialsRejected() if self._just_begun():
                 return NEW_SECRET_RETRY
             case _:
                 return schedule.HOURLY.total_seconds()
+
+    def needs_person(self, error: SourceError) -> bool:
+        """Whether somebody must act. A secret that worked until now may be on its way through the vendor's systems."""
+        passing = isinstance(error, CredentialsRejected) and self._worked and self._just_begun()
+        return error.needs_person and not passing
+
+    def _just_begun(self) -> bool:
+        return self._since is not None and asyncio.get_running_loop().time() - self._since < NEW_SECRET
 
 
 def good(usage: Usage, *, complete: bool, facts: Mapping[str, Any] | None = None) -> Outcome:
@@ -57,13 +67,13 @@ def good(usage: Usage, *, complete: bool, facts: Mapping[str, Any] | None = None
     )
 
 
-def failed(error: SourceError, wait: float, usage: Usage) -> Outcome:
+def failed(error: SourceError, wait: float, usage: Usage, *, needs_person: bool) -> Outcome:
     """It failed, and is tried again after the wait."""
     return Outcome(
         error.code,
         reason=str(error),
         facts={**error.facts, "n": round(wait)},
-        needs_person=error.needs_person,
+        needs_person=needs_person,
         retry_at=clock.now() + timedelta(seconds=wait),
         requests=usage.requests,
         rate_limit=usage.limit,

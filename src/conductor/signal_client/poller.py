@@ -176,7 +176,8 @@ class Poller:
         try:
             complete = await self._collect(poll_id)
         except SourceError as error:
-            return outcome.failed(error, self._patience.failed(error), usage)
+            wait = self._patience.failed(error)
+            return outcome.failed(error, wait, usage, needs_person=self._patience.needs_person(error))
         self._patience.succeeded()
         return outcome.good(usage, complete=complete, facts=self._oddities.facts(usage))
 

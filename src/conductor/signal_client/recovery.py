@@ -279,7 +279,7 @@ class Recovery:
         wait = self._patience.failed(error)
         self._retry_at = asyncio.get_running_loop().time() + wait
         if self._reading is not None:
-            how = outcome.failed(error, wait, self._reading.usage)
+            how = outcome.failed(error, wait, self._reading.usage, needs_person=error.needs_person)
             await self._end_sitting(self._reading, complete=False, ended=how)
         await self.forget()
         return wait

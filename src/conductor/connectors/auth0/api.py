@@ -52,8 +52,13 @@ class Api:
     async def any_token(self, *, instead_of: Token | None = None) -> Token:
         """A token, whatever its scopes."""
         config = self._config
-        secret = config.client_secret.get_secret_value()
-        grant = Grant(f"https://{config.domain}/oauth/token", config.client_id, secret, config.audience)
+        grant = Grant(
+            f"https://{config.domain}/oauth/token",
+            config.client_id,
+            config.client_secret.get_secret_value(),
+            config.audience,
+            config.next_client_secret.get_secret_value(),
+        )
         try:
             return await self._tokens.token(self._http, grant, instead_of=instead_of)
         except TokenRefused as error:

@@ -54,6 +54,12 @@ class TenantConfig(config.Config):
     client_secret: Annotated[SecretStr, Widget(order=30)] = Field(
         title="Client Secret", description="Kept encrypted; never shown again.", min_length=1, max_length=1000
     )
+    next_client_secret: Annotated[SecretStr, Widget(order=89, advanced=True, replaces="client_secret")] = Field(
+        SecretStr(""),
+        title="Next client secret",
+        description="To rotate without a pause: tried when Auth0 refuses the present one, and then takes its place.",
+        max_length=1000,
+    )
     plan: Annotated[str, Widget(order=50, choices=_PLANS)] = Field(
         "unknown",
         title="Auth0 plan",

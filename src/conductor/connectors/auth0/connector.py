@@ -98,7 +98,8 @@ class Connector:
 
     async def oldest(self) -> Checkpoint | None:
         """One search, sorted the other way round."""
-        found, date = await self._oldest(Api(self._config, self._client(), self._tokens))
+        api = Api(self._config, self._client(), self._tokens)
+        found, date = await self._oldest(api, fields="log_id,date", include_fields="true")
         if found is None:
             return None
         return Checkpoint(found.id.encode("ascii", "replace"), self.taken(found) or page.date(found.raw) or date)
@@ -206,8 +207,8 @@ class Connector:
             return _Start("", None)
         return _Start(oldest.id, SignalBatch((oldest,), None))
 
-    async def _oldest(self, api: Api) -> tuple[Signal | None, datetime]:
-        answer = await api.logs({"sort": "date:1", "per_page": "1"})
+    async def _oldest(self, api: Api, **only: str) -> tuple[Signal | None, datetime]:
+        answer = await api.logs({"sort": "date:1", "per_page": "1", **only})
         found = page.signals(answer.body)
         return (found[0] if found else None), answer.date
 
