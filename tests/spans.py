@@ -12,6 +12,7 @@ from worlds import Collecting
 from conductor.core.backfill import Backfill
 from conductor.core.poll import Gap
 from conductor.operations import integrations
+from conductor.signal_client.assembly import Assembly
 from conductor.signal_client.poller import Poller
 from conductor.signal_client.tools import Tools
 from conductor.store import backfills, journal
@@ -31,11 +32,11 @@ class Calendar:
 
 
 @asynccontextmanager
-async def poller(it: Collecting, name: str = "prod") -> AsyncIterator[Poller]:
+async def poller(it: Collecting, name: str = "prod", assembly: Assembly | None = None) -> AsyncIterator[Poller]:
     """The integration's poller, as after a restart."""
     integration = await integrations.find(it.system, name)
     tools = Tools(it.system.database, it.system.metrics, it.system.indexer.wake)
-    found = Poller(integration, await it.system.assembly.source(integration), tools)
+    found = Poller(integration, await (assembly or it.system.assembly).source(integration), tools)
     try:
         yield found
     finally:
@@ -49,9 +50,9 @@ async def read_all(running: Poller) -> None:
         pass
 
 
-async def catch_up(it: Collecting) -> None:
+async def catch_up(it: Collecting, assembly: Assembly | None = None) -> None:
     """Read everything that waits after a restart, and index it."""
-    async with poller(it) as running:
+    async with poller(it, assembly=assembly) as running:
         await read_all(running)
     await it.index()
 

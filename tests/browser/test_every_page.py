@@ -25,6 +25,7 @@ PAGES = {
     "a healthy integration": f"{LIST}/prod",
     "its polls": f"{LIST}/prod?tab=polls",
     "its gaps": f"{LIST}/prod?tab=gaps",
+    "its backfills": f"{LIST}/prod?tab=backfill",
     "its settings": f"{LIST}/prod?tab=settings",
     "a failed integration": f"{LIST}/broken",
     "an integration that is off": f"{LIST}/off",

@@ -11,12 +11,16 @@ from types import SimpleNamespace
 import pytest
 from spans import DAY, HOUR, Calendar, ask, catch_up, gap_list, poller, told, within
 from virtual import run_hastily
-from worlds import collecting, run
+from worlds import LOOPBACK, collecting, run
 
 from conductor.core import clock
 from conductor.core.backfill import AUDIT, LATE
 from conductor.core.health import State
-from conductor.operations import integrations, search
+from conductor.operations import backfills as operations
+from conductor.operations import gaps, integrations, retention, search
+from conductor.outbound.guard import Policy
+from conductor.settings import Settings
+from conductor.signal_client.assembly import Assembly, Egress
 from conductor.simulator.faults import Fault
 from conductor.simulator.tenant import TenantSpec
 from conductor.store import audit, backfills
@@ -205,8 +209,8 @@ def test_f31_records_later_than_the_overlap_are_found_by_the_audit_told_and_look
             found = sum(poll.new for poll in records if poll.lane != "live")
             assert unseen("conductor_audit_unseen_total", names) == found >= len(missed)
             assert (unseen("conductor_lateness_seconds", names) or 0) > 0
-            gaps = await gap_list(it)
-            assert {(gap.cause, gap.state) for gap in gaps} == {("events.late", "recovered")}
+            late = await gap_list(it)
+            assert {(gap.cause, gap.state) for gap in late} == {("events.late", "recovered")}
             wider = await it.system.database.read(lambda connection: backfills.of(connection, 1, 9))
             assert [(work.cause, work.state) for work in wider] == [(LATE, "done")]
             await integrations.set_enabled(it.system, "prod", True, by="ana")
@@ -251,6 +255,53 @@ def test_audits_of_a_quiet_tenant_cost_a_request_an_hour_and_leave_no_hole(tmp_p
             assert {work.cause for work in done} == {"hourly", "daily"}
             assert sum(work.requests for work in done) <= len(done) + 6  # tokens are asked for now and then
             assert len(done) <= 49 + 2
+
+    run(work)
+
+
+def test_the_records_of_audits_expire_and_the_next_ones_go_on_where_the_last_ended(
+    tmp_path: Path, calendar: Calendar
+) -> None:
+    async def work() -> None:
+        async with collecting(tmp_path, TenantSpec(history=20, days=1)) as it:
+            await it.add()
+            for _ in range(3):
+                await it.poll()
+                await catch_up(it)
+                calendar.ahead += 2 * HOUR
+            before = await it.system.database.read(lambda connection: backfills.of(connection, 1, 99, AUDIT))
+            calendar.ahead += 8 * DAY
+            assert (await retention.expire(it.system))["audits"] == len(before) - 1
+            await it.poll()
+            await catch_up(it)
+            after = await it.system.database.read(lambda connection: backfills.of(connection, 1, 99, AUDIT))
+            assert before[0].ends in {work.begins for work in after if work.cause == "hourly"}
+
+    run(work)
+
+
+def test_a_record_that_could_not_be_taken_leaves_a_gap_that_is_lost_until_it_can_be(tmp_path: Path) -> None:
+    async def work() -> None:
+        spec = TenantSpec(history=240, days=2)
+        async with collecting(tmp_path, spec, max_answer_mib=1) as it:
+            moment = clock.now() - DAY
+            await it.add()
+            giant = it.world.first.add({"type": "s", "details": {"blob": "x" * 1_500_000}}, moment).log_id
+            await it.poll()
+            (gap,) = await gap_list(it)
+            assert (gap.state, gap.cause, gap.closed_at) == ("lost", "record.too_large", None)
+            await gaps.recover(it.system, "prod", gap.id, by="ana")
+            await catch_up(it)
+            (still,) = await gap_list(it)
+            assert (still.state, still.note) == ("lost", "An event of this span still cannot be taken.")
+            assert giant not in await it.ids()
+            assert (await operations.list_all(it.system, "prod"))[0].work.state == "done"
+            await gaps.recover(it.system, "prod", gap.id, by="ana")
+            larger = Egress(Policy(Settings(allow_private_targets=LOOPBACK).allowed), max_body=4 * 1024 * 1024)
+            restarted = Assembly(it.system.database, it.system.vault, it.system.catalog, larger)
+            await catch_up(it, restarted)
+            assert [gap.state for gap in await gap_list(it)] == ["recovered"]
+            assert giant in await it.ids()
 
     run(work)
 

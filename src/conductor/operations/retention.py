@@ -8,10 +8,11 @@ from conductor.analytics import artifacts
 from conductor.core import clock
 from conductor.core.integration import Integration
 from conductor.operations.system import System
-from conductor.store import cursors, expiry, integrations, polls
+from conductor.store import backfills, cursors, expiry, integrations, polls
 from conductor.store.database import Connection
 
 KEY_SLACK = timedelta(days=7, hours=1)  # beyond the vendor's retention: a week, and the longest overlap
+AUDITS_KEPT = timedelta(days=7)  # what they found is in the gaps
 LONGEST_UPSTREAM = timedelta(days=30)  # of all vendors
 
 
@@ -20,12 +21,13 @@ async def expire(system: System) -> dict[str, int]:
     now = clock.now()
     keep = timedelta(days=system.settings.retention_days)
     days = await system.analytics.write(lambda client: artifacts.expire(client, now - keep))
-    gone = {"days": len(days), "batches": 0, "keys": 0, "polls": 0}
+    gone = {"days": len(days), "batches": 0, "keys": 0, "audits": 0, "polls": 0}
     known = await system.database.read(lambda connection: integrations.everything(connection, removed=True))
     for integration in known:
         gone["batches"] += await _expire_batches(system, integration, now - keep)
     known_until = now - LONGEST_UPSTREAM - KEY_SLACK
     gone["keys"] = await system.database.write(lambda connection: expiry.expire_keys(connection, known_until))
+    gone["audits"] = await system.database.write(lambda connection: backfills.expire(connection, now - AUDITS_KEPT))
     gone["polls"] = await system.database.write(lambda connection: polls.expire(connection, now - keep))
     return gone
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from conductor.core import backfill, clock
 from conductor.core.backfill import AUDIT, Backfill
 from conductor.core.integration import Integration
 from conductor.core.schedule import Span
+from conductor.core.signal import Quarantined
 from conductor.observe import log
 from conductor.signal_client.tools import Tools
 from conductor.store import backfills, gaps, polls
@@ -16,6 +18,7 @@ from conductor.store.backfills import Progress, Wanted
 from conductor.store.database import Connection
 
 CAME_LATE, OUTRUN = "events.late", "backfill.outrun"  # causes of gaps
+LEFT_OUT = "An event of this span still cannot be taken."
 WIDER = timedelta(days=1)  # before the span in which late records were found; read again at most once in that time
 
 
@@ -27,8 +30,10 @@ def looks_for_late(work: Backfill) -> bool:
 def conclude(connection: Connection, work: Backfill, covered: datetime) -> None:
     """A span was read to its end: its gap is recovered, or late records are told and looked for further around, up to
     what live collection has `covered`."""
-    backfills.finish(connection, work)
-    if work.gap_id is not None:
+    backfills.finish(connection, work, work.note)
+    if work.gap_id is not None and work.note:
+        gaps.lose(connection, work.gap_id, Span(work.begins, work.ends), work.note)
+    elif work.gap_id is not None:
         gaps.recovered(connection, work.gap_id, work.new)
     elif work.new and looks_for_late(work):
         count = f"{work.new:,} event{'' if work.new == 1 else 's'}"
@@ -40,6 +45,12 @@ def conclude(connection: Connection, work: Backfill, covered: datetime) -> None:
             floor = backfills.first_audited(connection, work.integration_id)
             wider = Wanted(max(work.begins - WIDER, floor), covered, cause=backfill.LATE)
             backfills.add(connection, work.integration_id, wider, by=gaps.CONDUCTOR)
+
+
+def leave_out(connection: Connection, work: Backfill, found: Sequence[Quarantined]) -> None:
+    """A record of the span cannot be taken, now as before: the gap that it leaves is not recovered."""
+    if work.gap_id is not None and any(item.begins is not None for item in found):
+        backfills.note(connection, work, LEFT_OUT)
 
 
 def lose(connection: Connection, work: Backfill, lost: Span, requests: int) -> Backfill:

@@ -216,6 +216,7 @@ class Recovery:
 
         def commit(connection: Connection) -> tuple[journal.Committed, Backfill]:
             done = journal.commit(connection, position, page, now)
+            findings.leave_out(connection, work, batch.quarantined)
             after = backfills.advance(connection, work, Progress(reached, requests, len(inside), done.new))
             if after.state == backfill.RUNNING and reached >= after.ends:
                 findings.conclude(connection, after, live.covered_until or now)

@@ -150,6 +150,11 @@ def advance(connection: Connection, work: Backfill, more: Progress) -> Backfill:
     return get(connection, work.id)
 
 
+def note(connection: Connection, work: Backfill, text: str) -> None:
+    """Remember something of it, for its end."""
+    connection.execute(update(_table).where(_table.c.id == work.id).values(note=text))
+
+
 def finish(connection: Connection, work: Backfill, note: str = "", state: str = backfill.DONE) -> None:
     """It has been read to its end, or nobody wants it any more."""
     values = {"state": state, "finished_at": clock.to_micros(clock.now()), "note": note}

@@ -54,7 +54,8 @@ def queue(connection: Connection, gap: Gap, *, by: str) -> Backfill:
         raise Conflict(f"Gap {gap.id} is being recovered already.")
     if gap.state == "lost":
         _set(connection, gap.id, {"state": "open"})
-    wanted = backfills.Wanted(gap.begins, gap.ends, cause=backfill.GAP, gap_id=gap.id)
+    ends = max(gap.ends, gap.begins + clock.MICROSECOND)  # a single record's gap has no length
+    wanted = backfills.Wanted(gap.begins, ends, cause=backfill.GAP, gap_id=gap.id)
     return backfills.add(connection, gap.integration_id, wanted, by=by)
 
 
@@ -64,19 +65,20 @@ def recovering(connection: Connection, gap_id: int, *, now_open: bool = False) -
     connection.execute(update(_table).where(_table.c.id == gap_id, _table.c.state == before).values(state=state))
 
 
-def lose(connection: Connection, gap_id: int, lost: Span) -> None:
+def lose(connection: Connection, gap_id: int, lost: Span, note: str = GONE) -> None:
     """The vendor no longer has this part of a gap: it becomes a gap of its own that is lost, and so does what was
     recovered before it. What lies behind it is still being recovered."""
     gap = get(connection, gap_id)
     if gap.state not in OPEN_STATES:
         return
+    lost = Span(max(lost.begins, gap.begins), min(lost.ends, gap.ends))
     if lost.begins > gap.begins:
         before = Span(gap.begins, lost.begins)
         _insert(connection, gap.integration_id, before, cause=gap.cause, state="recovered", note=IN_TIME)
     if lost.ends >= gap.ends:
-        _set(connection, gap_id, {"begins": clock.to_micros(lost.begins), "state": "lost", "note": GONE})
+        _set(connection, gap_id, {"begins": clock.to_micros(lost.begins), "state": "lost", "note": note})
     else:
-        _insert(connection, gap.integration_id, lost, cause=gap.cause, state="lost", note=GONE)
+        _insert(connection, gap.integration_id, lost, cause=gap.cause, state="lost", note=note)
         _set(connection, gap_id, {"begins": clock.to_micros(lost.ends)})
     _audit(connection, gap.integration_id, "gap.lost", lost, {"gap": gap_id, "cause": gap.cause})
 
