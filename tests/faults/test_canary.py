@@ -6,9 +6,12 @@ there would prove nothing.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import contextlib
+import io
 import json
+import logging
 import re
 import secrets as random
 import sqlite3
@@ -27,9 +30,12 @@ import pytest
 import sqlalchemy
 from browser import processes
 from browser.processes import NO_PROXY, Conductor, Vendor
+from worlds import collecting
 
-from conductor import catalog
-from conductor.simulator.faults import KINDS
+from conductor import catalog, observe
+from conductor.operations import integrations
+from conductor.simulator.faults import KINDS, Fault
+from conductor.simulator.tenant import TenantSpec
 from conductor.store import memory, schema
 from conductor.store.database import sqlite_url
 from conductor.store.vault import Vault, open_key_file
@@ -384,3 +390,49 @@ def test_s22_a_process_that_holds_secrets_leaves_no_core_and_cannot_be_read(tmp_
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["(0,", "0)", "0"]
     assert memory.PR_SET_DUMPABLE == 4
+
+
+@pytest.mark.parametrize("form", ["line", "json"])
+def test_s21_the_most_talkative_log_tells_no_secret(tmp_path: Path, form: str) -> None:
+    """Every logger of the process at DEBUG, those of libraries too, while everything fails."""
+    found = Secrets()
+    spoken = io.StringIO()
+    values = {"client_secret": found.make("ClientSecret"), "proxy_password": found.make("ProxyPassword")}
+    found.values["token"] = canary("Token")
+
+    async def work() -> None:
+        async with collecting(tmp_path, TenantSpec(client_secret=values["client_secret"])) as it:
+            await it.add(PUBLIC)
+            await it.poll(PUBLIC)
+            config = it.values(client_secret=values["client_secret"])
+            proxied = config | {"proxy": "http://ann@127.0.0.1:9", "proxy_password": values["proxy_password"]}
+            await integrations.add(it.system, "full", SLUG, proxied, enabled=False, by="test", test=False)
+            await it.poll("full")
+            for kind in sorted(set(KINDS) - SLOW):
+                for endpoint in ("token", "logs"):
+                    it.world.faults.add(Fault(kind, count=1, endpoint=endpoint))
+                    async for _ in integrations.check(it.system, SLUG, {}, name=PUBLIC):
+                        pass
+                    await it.poll(PUBLIC)
+                    it.world.faults.clear()
+            observe.log(logging.DEBUG, f"authorization: Bearer {found.values['token']}", {"said": "x"})
+            logging.getLogger("conductor").debug("asked %s", f"?client_secret={values['client_secret']}")
+
+    before = {name: logging.getLogger(name).level for name in [None, *logging.root.manager.loggerDict]}
+    handlers = logging.root.handlers[:]
+    try:
+        observe.set_up(form, level=logging.DEBUG)
+        handler = logging.root.handlers[0]
+        assert isinstance(handler, logging.StreamHandler)
+        handler.setStream(spoken)
+        for name in list(logging.root.manager.loggerDict):
+            logging.getLogger(name).setLevel(logging.DEBUG)
+        asyncio.run(asyncio.wait_for(work(), 300))
+    finally:
+        logging.root.handlers[:] = handlers
+        for logger, level in before.items():
+            logging.getLogger(logger).setLevel(level)
+    found.search("log", spoken.getvalue())
+    assert found.hits() == {}
+    assert found.seen() == {"log"}
+    assert "httpcore" in spoken.getvalue() or "httpx" in spoken.getvalue(), "the libraries were not heard"
