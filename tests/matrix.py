@@ -118,7 +118,8 @@ CHECKLIST = {
 # Rows whose tests are being written (docs/development/plan.md); this set is emptied and then goes.
 AHEAD = {f"f{number:02}" for number in FAULTS} | {f"s{number:02}" for number in CHECKLIST}
 AHEAD -= {"f03", "f04", "f05", "f08", "f09", "f10", "f11", "f12", "f15", "f16", "f18", "f19", "f20", "f23"}
-AHEAD -= {"f01", "f02", "f06", "f07", "f24", "f25", "f34"}
+AHEAD -= {"f01", "f02", "f06", "f07", "f13", "f14", "f17", "f21", "f22", "f24", "f25", "f26", "f27", "f28"}
+AHEAD -= {"f32", "f33", "f34", "f35", "f36", "f58", "f59"}
 AHEAD -= {"f45", "f46", "f47", "f48"}
 AHEAD -= {"f37", "f38", "f39", "f40", "f41", "f42", "f43", "f44", "s01", "s02", "s03", "s05", "s24"}
 AHEAD -= {"f29", "f30", "f31", "f60"}

@@ -12,6 +12,7 @@ from conductor.core.errors import CheckpointLost, Conflict, SourceError, StoreEr
 from conductor.core.integration import Integration
 from conductor.core.poll import OK, Poll
 from conductor.core.schedule import Span
+from conductor.core.signal import SignalBatch
 from conductor.observe import log
 from conductor.outbound.client import Usage
 from conductor.signal_client import findings, outcome
@@ -194,14 +195,25 @@ class Poller:
         complete = False
         async with aclosing(self._source.connector.poll(self._here.checkpoint)) as batches:
             async for batch in batches:
-                await self._commit(
-                    Page(poll_id, batch.signals, batch.checkpoint, batch.covered_until, quarantined=batch.quarantined)
-                )
+                await self._commit(self._page(poll_id, batch))
                 self._oddities.note(batch)
                 complete = batch.covered_until is not None
                 if self._stopping:
                     break
         return complete
+
+    def _page(self, poll_id: int, batch: SignalBatch) -> Page:
+        """A clock of ours that is fast must not make records look older than they are: it would stretch the retention
+        that is believed."""
+        fast = timedelta(seconds=max(0.0, self._source.http.usage.skew or 0.0))
+        return Page(
+            poll_id,
+            batch.signals,
+            batch.checkpoint,
+            batch.covered_until,
+            quarantined=batch.quarantined,
+            read_at=clock.now() - fast,
+        )
 
     async def _commit(self, page: Page) -> None:
         self._tools.database.check_room()

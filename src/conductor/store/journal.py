@@ -90,6 +90,7 @@ class Page:
     covered_until: datetime | None
     begin_anew: bool = False  # the position before is lost: `checkpoint` stands, also when it is None
     quarantined: Sequence[Quarantined] = ()  # records that the page stepped over
+    read_at: datetime | None = None  # by the slower of the vendor's clock and ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,7 +294,7 @@ def _move(connection: Connection, position: Position, page: Page, now: datetime)
     covered = page.covered_until or position.covered_until
     seen = position.seen
     if checkpoint is not None and checkpoint != position.checkpoint:
-        seen = max(seen, now - checkpoint.time)
+        seen = max(seen, (page.read_at or now) - checkpoint.time)
     if checkpoint == position.checkpoint and covered == position.covered_until:
         return position
     values: dict[str, object] = {

@@ -142,7 +142,7 @@ class Connector:
             signals = page.signals(answer.body)
             last = max((signal.id for signal in signals if not signal.id.startswith(page.SYNTHETIC)), default="")
             if not signals:
-                yield SignalBatch((), where.durable, where.first - where.overlap)
+                yield SignalBatch((), where.durable, where.first - where.overlap, notices=_notices(where.head))
                 return
             if last <= where.head:  # everything behind the position lies before it: there is no getting on
                 yield SignalBatch(signals, where.durable, stalled=True)
@@ -150,8 +150,8 @@ class Connector:
             _advance(where, signals, last, _reliable(answer, last))
             taken = log_ids.log_id_time(last)
             reached = taken is not None and taken >= where.first  # else a busy tenant never ends
-            notices = () if taken else ("auth0.ids.unknown",)
-            yield SignalBatch(signals, where.durable, where.first - where.overlap if reached else None, notices=notices)
+            covered = where.first - where.overlap if reached else None
+            yield SignalBatch(signals, where.durable, covered, notices=_notices(last))
             if reached:
                 return
 
@@ -218,6 +218,10 @@ def _reliable(answer: Answer, last: str) -> datetime:
     served is from the future, so the newest tells how late it is at the least."""
     taken = log_ids.log_id_time(last)
     return answer.date if answer.dated or taken is None else min(answer.date, taken)
+
+
+def _notices(head: str) -> tuple[str, ...]:
+    return () if log_ids.log_id_time(head) else ("auth0.ids.unknown",)
 
 
 def _advance(where: _Pass, signals: Sequence[Signal], last: str, date: datetime) -> None:
