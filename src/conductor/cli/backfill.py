@@ -128,7 +128,7 @@ def _cost(known: Mapping[str, Any]) -> str:
 
     span = f"{known['begins'][:16]}Z to {known['ends'][:16]}Z"
     if known["requests"] is None:
-        return f"{span}. How much that is will show itself: nothing was collected in the last 24 hours."
+        return f"{span}. How much that is will show itself: too little is collected yet to tell."
     takes = health.duration(timedelta(seconds=known["takes_seconds"]))
     return (
         f"{span}: about {known['events']:,} events, {known['requests']:,} requests, "

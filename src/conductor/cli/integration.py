@@ -165,10 +165,10 @@ def polls(name: str, limit: int, as_json: bool, data: Path | None) -> None:
     if as_json:
         _json(found)
         return
-    rows = [("STARTED", "RESULT", "REQUESTS", "FETCHED", "NEW", "DUPLICATES", "REASON")]
+    rows = [("STARTED", "LANE", "RESULT", "REQUESTS", "FETCHED", "NEW", "DUPLICATES", "REASON")]
     for item in found["polls"]:
         numbers = [f"{item[key]:,}" for key in ("requests", "fetched", "new", "duplicates")]
-        rows.append((item["started_at"], item["result"], *numbers, item["reason"]))
+        rows.append((item["started_at"], item["lane"], item["result"], *numbers, item["reason"]))
     click.echo(table(rows) if len(rows) > 1 else "No polls yet.")
 
 

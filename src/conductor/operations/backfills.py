@@ -14,13 +14,13 @@ from conductor.core.config import Config
 from conductor.core.errors import Invalid
 from conductor.core.integration import Integration
 from conductor.core.schedule import Span
-from conductor.operations import integrations
+from conductor.operations import integrations, search
 from conductor.operations.system import System
 from conductor.store import audit, backfills, gaps, journal, polls
 from conductor.store.backfills import Wanted
 from conductor.store.database import Connection
 
-DAY = timedelta(days=1)
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 PAGE = 100  # records a request, as far as is known before the first
 FULL = 100  # percent
 _LENGTH = timerange.parse_last
@@ -114,7 +114,7 @@ def _standing(system: System, connection: Connection, found: Integration, work: 
     config = _config(system, found)
     position = journal.positions(connection, work.lane).get(found.id)
     retention = config.retention(position.seen if position else timedelta(0))
-    pace = polls.pace(connection, found.id, work.lane, work.asked_at)
+    pace = polls.pace(connection, found.id, work.lane, work.asked_at, clock.now())
     seen = backfill.outlook(work, pace, clock.now(), retention)
     needed = math.ceil(config.rate_share / pace) if pace and seen.lost else 0
     return Standing(work, pace, seen.left, seen.lost, needed)
@@ -143,20 +143,25 @@ def _is_length(text: str) -> bool:
 
 
 async def _estimate(system: System, found: Integration, span: Span) -> Estimate:
-    """By the events of the last day, and the tenant's limit as it was last announced."""
-    config, now = _config(system, found), clock.now()
-
-    def read(connection: Connection) -> tuple[int, int | None]:
-        last = polls.latest(connection, [found.id])[found.id].last
-        return polls.live_since(connection, found.id, now - DAY), last.rate_limit if last else None
-
-    day, announced = await system.database.read(read)
-    if not day:
+    """By the stored events of the last day, and the tenant's limit as it was last announced."""
+    config = _config(system, found)
+    rate = await _events_a_second(system, found)
+    if rate is None:
         return Estimate(span, config.rate_share, None, None, None)
-    events = round(day * ((span.ends - span.begins) / DAY))
+    latest = (await system.database.read(lambda connection: polls.latest(connection, [found.id])))[found.id]
+    events = round(rate * (span.ends - span.begins).total_seconds())
     requests = events // PAGE + 2
-    rate = config.allowance(announced).per_second * config.rate_share / FULL
-    return Estimate(span, config.rate_share, events, requests, timedelta(seconds=requests / rate))
+    allowed = config.allowance(latest.last.rate_limit if latest.last else None).per_second * config.rate_share / FULL
+    return Estimate(span, config.rate_share, events, requests, timedelta(seconds=requests / allowed))
+
+
+async def _events_a_second(system: System, found: Integration) -> float | None:
+    """Of the last day, or since collecting began; None when that was less than an hour ago."""
+    query = f'integration:"{found.name}"'
+    day = await search.count(system, search.Request(q=query, last="24h"))
+    early = await search.count(system, search.Request(q=query, start="now-24h", end="now-12h"))
+    known = DAY if early else min(DAY, clock.now() - found.created_at)
+    return day / known.total_seconds() if day and known >= HOUR else None
 
 
 def _config(system: System, found: Integration) -> Config:

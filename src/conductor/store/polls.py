@@ -134,10 +134,10 @@ def latest(connection: Connection, integration_ids: Sequence[int]) -> dict[int, 
 
 
 def events_since(connection: Connection, since: datetime) -> dict[int, int]:
-    """How many new signals each integration's polls brought since then."""
+    """How many new signals each integration's live polls brought since then."""
     query = (
         select(_table.c.integration_id, func.sum(_table.c.new))
-        .where(_table.c.started_at >= clock.to_micros(since))
+        .where(_table.c.started_at >= clock.to_micros(since), _table.c.lane == LIVE)
         .group_by(_table.c.integration_id)
     )
     return {integration_id: int(total) for integration_id, total in connection.execute(query)}
@@ -151,25 +151,19 @@ def last_behind(connection: Connection, integration_id: int, moment: datetime) -
     return _moment(found)
 
 
-def pace(connection: Connection, integration_id: int, lane: str, since: datetime) -> float | None:
+def pace(connection: Connection, integration_id: int, lane: str, since: datetime, now: datetime) -> float | None:
     """How many seconds of the log a lane's last sittings read in a second, waiting for live polls included."""
-    here = (_table.c.integration_id == integration_id, _table.c.lane == lane, _table.c.finished_at.is_not(None))
+    here = (_table.c.integration_id == integration_id, _table.c.lane == lane)
+    ended = func.coalesce(_table.c.finished_at, clock.to_micros(now)).label("ended")
     recent = (
-        select(_table.c.started_at, _table.c.finished_at, _table.c.position_from, _table.c.position_to)
+        select(_table.c.started_at, ended, _table.c.position_from, _table.c.position_to)
         .where(*here, _table.c.started_at >= clock.to_micros(since), _table.c.position_to > _table.c.position_from)
         .order_by(_table.c.id.desc())
         .limit(SITTINGS)
     )
     rows = connection.execute(recent).all()
-    took = rows[0].finished_at - rows[-1].started_at if rows else 0
+    took = rows[0].ended - rows[-1].started_at if rows else 0
     return sum(row.position_to - row.position_from for row in rows) / took if took > 0 else None
-
-
-def live_since(connection: Connection, integration_id: int, since: datetime) -> int:
-    """How many new signals live polls brought since then."""
-    here = (_table.c.integration_id == integration_id, _table.c.lane == LIVE)
-    query = select(func.coalesce(func.sum(_table.c.new), 0)).where(*here, _table.c.started_at >= clock.to_micros(since))
-    return int(connection.execute(query).scalar_one())
 
 
 def expire(connection: Connection, before: datetime) -> int:
