@@ -7,17 +7,19 @@ import errno
 import fcntl
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from conductor import catalog
 from conductor.analytics import artifacts
 from conductor.analytics.engine import Analytics
 from conductor.core.errors import KeyWrong, SettingsError, StoreBusy, StoreError
-from conductor.indexer.indexer import Indexer
+from conductor.indexer.indexer import Indexer, reader_of
 from conductor.observe import Metrics
 from conductor.operations import accounts, upkeep
 from conductor.operations.system import Options, System
@@ -25,10 +27,12 @@ from conductor.outbound.client import Opener
 from conductor.outbound.guard import Policy
 from conductor.settings import Settings
 from conductor.signal_client.assembly import Assembly, Egress
+from conductor.signal_client.membership import Membership
 from conductor.signal_client.supervisor import Supervisor
 from conductor.signal_client.tools import Tools
 from conductor.store import damage, memory, migrations
 from conductor.store.database import Database, sqlite_url
+from conductor.store.leases import Worker
 from conductor.store.room import Room
 from conductor.store.vault import Vault, expected_key, open_key_file
 from conductor.web import server
@@ -144,14 +148,17 @@ def _system(
     found = catalog.load()
     metrics = Metrics()
     assembly = Assembly(database, vault, found, egress)
-    indexer = Indexer(database, analytics, found, metrics)
+    worker = Worker(token_hex(8), socket.gethostname(), os.getpid(), reader_of(analytics))
+    membership = Membership(database, worker)
+    indexer = Indexer(database, analytics, found, metrics, membership.indexes)
     return System(
         database=database,
         vault=vault,
         catalog=found,
         analytics=analytics,
         assembly=assembly,
-        supervisor=Supervisor(assembly, Tools(database, metrics, indexer.wake)),
+        supervisor=Supervisor(assembly, Tools(database, metrics, indexer.wake), membership),
+        membership=membership,
         indexer=indexer,
         metrics=metrics,
         settings=Options(base_url, settings.retention_days),

@@ -43,15 +43,31 @@ def normalizer(kind: type[Connector], config: Mapping[str, Any]) -> Connector:
     return cast("Connector", build(kind.Config.model_construct(**config)))
 
 
-class Indexer:
-    """Keeps the artifacts table up with the journal. `wake` is called after commits; `run` ends after `stop`."""
+def reader_of(analytics: Analytics) -> str:
+    """Whose cursors an indexer into that target moves."""
+    return f"artifacts/{analytics.target}"
 
-    def __init__(self, database: Database, analytics: Analytics, catalog: Catalog, metrics: Metrics) -> None:
+
+class Indexer:
+    """Keeps the artifacts table up with the journal. `wake` is called after commits; `run` ends after `stop`.
+
+    `chosen` tells whether it is this process that indexes: of those that share an analytics server, one does.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        analytics: Analytics,
+        catalog: Catalog,
+        metrics: Metrics,
+        chosen: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._database = database
         self._analytics = analytics
         self._catalog = catalog
         self._metrics = metrics
-        self.reader = f"artifacts/{analytics.target}"
+        self.reader = reader_of(analytics)
+        self._chosen = chosen
         self._run = token_hex(8)  # a token of an earlier run must not hide rows that were removed since
         self._connectors: dict[int, tuple[int, Connector]] = {}
         self._wake = asyncio.Event()
@@ -84,7 +100,7 @@ class Indexer:
         while not self._stopping:
             self._wake.clear()
             try:
-                behind = await self.catch_up()
+                behind = await self.catch_up() if self._chosen() else 0
             except StorePaused as error:
                 log(logging.ERROR, "indexer: paused", {"code": error.code, "reason": error})
                 await self._rest(STORE_RETRY)

@@ -9,6 +9,7 @@ from conductor.catalog import Catalog
 from conductor.indexer.indexer import Indexer
 from conductor.observe import Metrics
 from conductor.signal_client.assembly import Assembly
+from conductor.signal_client.membership import Membership
 from conductor.signal_client.supervisor import Supervisor
 from conductor.store.database import Database
 from conductor.store.vault import Vault
@@ -32,6 +33,7 @@ class System:
     analytics: Analytics
     assembly: Assembly
     supervisor: Supervisor
+    membership: Membership
     indexer: Indexer
     metrics: Metrics
     settings: Options

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from conductor.core import clock, schedule
-from conductor.core.errors import ConductorError, Conflict, Fenced, StoreError, StorePaused
+from conductor.core.errors import ConductorError, Conflict, Fenced, Held, StoreError, StorePaused
 from conductor.core.integration import Integration
 from conductor.core.poll import Poll
 from conductor.observe import log
 from conductor.outbound import pace
 from conductor.signal_client.assembly import Assembly
+from conductor.signal_client.membership import Membership
 from conductor.signal_client.poller import Poller
 from conductor.signal_client.tools import Tools
 from conductor.store import integrations, polls
@@ -23,6 +25,7 @@ GRACE = 10.0  # seconds a poller may take to leave at the end
 EDIT_GRACE = 3.0  # seconds when it is replaced: a change must take effect within five
 START_SPREAD = timedelta(milliseconds=300)  # for each integration: a thousand start over five minutes
 CRASH_CAP = 300.0  # seconds
+MOVE_SPREAD = timedelta(seconds=25)  # for all that come from another worker: with its lease within a minute
 STORE_RETRY = 10.0  # seconds
 BEING_MADE = 2.0  # seconds a poller may take to be made
 
@@ -30,9 +33,10 @@ BEING_MADE = 2.0  # seconds a poller may take to be made
 class Supervisor:
     """Owns the pollers' tasks. `run` ends when `stop` was called, or raises StoreError when the house must close."""
 
-    def __init__(self, assembly: Assembly, tools: Tools) -> None:
+    def __init__(self, assembly: Assembly, tools: Tools, membership: Membership) -> None:
         self._assembly = assembly
         self._tools = tools
+        self._membership = membership
         self._pollers: dict[int, Poller] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._started: dict[int, Integration] = {}
@@ -40,6 +44,7 @@ class Supervisor:
         self._running = False
         self._changed = asyncio.Event()
         self._stopping = False
+        self._blind = False
         self._failure: StoreError | None = None
 
     def changed(self) -> None:
@@ -54,15 +59,21 @@ class Supervisor:
     async def run(self) -> None:
         """Keep one poller for each enabled integration until stopped. Raises StoreError."""
         self._running = True
+        await self._membership.join()
+        renewing = asyncio.create_task(self._renew(), name="lease")
         try:
             while not self._stopping:
-                await self._follow()
+                await self._look()
                 await self._wait()
                 if self._failure is not None:
                     raise self._failure
         finally:
             self._running = False
             await self._leave(list(self._tasks))
+            renewing.cancel()
+            await asyncio.wait([renewing])
+            if self._failure is None:
+                await self._membership.leave()
 
     def next_poll_at(self, integration_id: int) -> datetime | None:
         """When it polls next; None when it is polling, or is not polled here."""
@@ -76,8 +87,13 @@ class Supervisor:
             poller.look_again()
 
     async def poll_now(self, integration: Integration) -> Poll:
-        """Poll at once and wait for the end. Without a poller of its own (the process does not poll, or the
-        integration is off) one poll is made here. Raises StoreError, and Conflict when it was changed meanwhile."""
+        """Poll at once and wait for the end; the worker that polls it does. Without a poller of its own (no process
+        polls, or the integration is off) one poll is made here.
+
+        Raises StoreError, Held, and Conflict when it was changed meanwhile.
+        """
+        if integration.enabled and await self._membership.elsewhere(integration.id):
+            return await self._membership.ask(integration.id)
         poller = await self._poller(integration)
         if poller is not None:
             return await poller.poll_now()
@@ -107,8 +123,29 @@ class Supervisor:
             pass
         self._changed.clear()
 
+    async def _renew(self) -> None:
+        try:
+            await self._membership.keep(self._silence)
+        except StoreError as error:
+            self._fail(error)
+
+    def _silence(self) -> None:
+        """Others may own what is ours by now: no further request, so that nobody's quota is spent twice."""
+        for poller in self._pollers.values():
+            poller.stop()
+
+    async def _look(self) -> None:
+        try:
+            await self._follow()
+        except StorePaused as error:
+            if not self._blind:
+                log(logging.ERROR, "supervisor: changes are not followed", {"code": error.code, "reason": error})
+            self._blind = True
+        else:
+            self._blind = False
+
     async def _follow(self) -> None:
-        """Start, replace and end pollers until they are what the table says."""
+        """Start, replace and end pollers until they are what the table says, and this worker's share of it."""
         for id_ in [id_ for id_, task in self._tasks.items() if task.done()]:
             del self._tasks[id_], self._started[id_]  # whatever ended is started again below
         wanted = {
@@ -116,22 +153,33 @@ class Supervisor:
             for integration in await self._tools.database.read(integrations.everything)
             if integration.enabled
         }
-        outdated = [id_ for id_, started in self._started.items() if wanted.get(id_) != started]
-        await self._leave(outdated, EDIT_GRACE)
-        missing = [integration for id_, integration in wanted.items() if id_ not in self._tasks]
+        share = await self._membership.share(wanted)
+        here = {id_: wanted[id_] for id_ in sorted(share.here)}
+        await self._leave([id_ for id_, started in self._started.items() if here.get(id_) != started], EDIT_GRACE)
+        await self._membership.release(share.surplus)
+        missing = [integration for id_, integration in here.items() if id_ not in self._tasks]
         latest = await self._tools.database.read(
             lambda connection: polls.latest(connection, [integration.id for integration in missing])
         )
         for integration in missing:
-            delay = self._first_delay(integration, latest[integration.id].last, len(wanted))
-            self._start(integration, delay)
+            spread = MOVE_SPREAD if integration.id in share.moved else START_SPREAD * len(here)
+            self._start(integration, self._first_delay(integration, latest[integration.id].last, spread))
+        await self._poll_asked(share.asked & self._pollers.keys())
+
+    async def _poll_asked(self, ids: frozenset[int]) -> None:
+        """Poll what another process wants polled; it reads the poll's record."""
+        if not ids:
+            return
+        await self._membership.answered(ids)
+        for id_ in ids & self._pollers.keys():
+            self._pollers[id_].poll_now().add_done_callback(_heard)
 
     def _start(self, integration: Integration, delay: float) -> None:
         guarded = self._guard(integration, delay)
         self._started[integration.id] = integration
         self._tasks[integration.id] = asyncio.create_task(guarded, name=f"poller {integration.name}")
 
-    def _first_delay(self, integration: Integration, last: Poll | None, count: int) -> float:
+    def _first_delay(self, integration: Integration, last: Poll | None, spread: timedelta) -> float:
         """A new or changed integration polls at once; after a restart each keeps its own place in the interval."""
         now = clock.now()
         if last is None or last.started_at < integration.changed_at:
@@ -140,14 +188,15 @@ class Supervisor:
         due = last.retry_at or last.started_at + interval
         if due > now:
             return min(interval, due - now).total_seconds()
-        return schedule.splay(integration.id, min(interval, START_SPREAD * count)).total_seconds()
+        return schedule.splay(integration.id, min(interval, spread)).total_seconds()
 
     async def _guard(self, integration: Integration, delay: float) -> None:
         """The guard round a poller: a guest's crash is told and healed, the house's ends the house."""
         crashes = 0
         while not self._stopping:
             try:
-                poller = Poller(integration, await self._assembly.source(integration), self._tools)
+                tools = replace(self._tools, worker=self._membership.name)
+                poller = Poller(integration, await self._assembly.source(integration), tools)
                 self._pollers[integration.id] = poller
                 await poller.run(delay)
                 return
@@ -159,6 +208,8 @@ class Supervisor:
             except StoreError as error:
                 self._fail(error)
                 return
+            except Held:
+                return  # it was not let go yet, or somebody was faster
             except Fenced:
                 crashes += 1
                 log(logging.WARNING, f"{integration.connector}: taken over", {"integration": integration.name})
@@ -207,3 +258,9 @@ class Supervisor:
         for task in late:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _heard(poll: asyncio.Future[Poll]) -> None:
+    """Whoever asked reads the record; a failure has one too."""
+    if not poll.cancelled():
+        poll.exception()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, delete, insert, select, update
+from sqlalchemy import BigInteger, ColumnElement, Connection, delete, func, insert, select, update
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -33,13 +33,13 @@ class store_now(FunctionElement[int]):  # noqa: N801 - a SQL function, named as 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """One process that polls. `reader` names whose cursors it moves; `started_at` is the database's time."""
+    """One process that polls. `reader` names whose cursors it moves; `started_at` is the database's to say."""
 
     id: str
     host: str
     pid: int
     reader: str
-    started_at: datetime
+    started_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +101,12 @@ def living(connection: Connection) -> list[Worker]:
     return [Worker(row.id, row.host, row.pid, row.reader, clock.from_micros(row.started_at)) for row in rows]
 
 
-def ask(connection: Connection, integration_id: int) -> None:
-    """Want it polled at once, by whoever polls it."""
+def ask(connection: Connection, integration_id: int) -> int:
+    """Want it polled at once, by whoever polls it; the answer is the last poll's id, or 0."""
     here = _fences.c.integration_id == integration_id
     connection.execute(update(_fences).where(here).values(poll_asked=store_now()))
+    last = select(func.max(schema.polls.c.id)).where(schema.polls.c.integration_id == integration_id)
+    return connection.execute(last).scalar() or 0
 
 
 def answer(connection: Connection, integration_ids: Collection[int]) -> None:

@@ -106,6 +106,13 @@ def recent(connection: Connection, integration_id: int, limit: int, before: int 
     return [_poll(row) for row in connection.execute(query.order_by(_table.c.id.desc()).limit(limit))]
 
 
+def next_live(connection: Connection, integration_id: int, after: int) -> Poll | None:
+    """The first poll of the live lane whose id is greater than that; None while there is none."""
+    here = (_table.c.integration_id == integration_id, _table.c.lane == LIVE, _table.c.id > after)
+    row = connection.execute(select(_table).where(*here).order_by(_table.c.id).limit(1)).one_or_none()
+    return _poll(row) if row else None
+
+
 @dataclass(frozen=True, slots=True)
 class Latest:
     """An integration's last finished poll, its last good one, when the present row of failures began, and since when a
