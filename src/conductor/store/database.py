@@ -12,9 +12,9 @@ import collections
 import os
 import shutil
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,7 +25,8 @@ from sqlalchemy import Connection as Connection
 from sqlalchemy import Engine, event
 
 from conductor.core import clock
-from conductor.core.errors import StoreCorrupt, StoreError, StoreFull
+from conductor.core.errors import StoreAway, StoreCorrupt, StoreError, StoreFull
+from conductor.store import postgresql
 
 GROUP = 64  # writes committed together
 READERS = 4  # threads
@@ -40,8 +41,8 @@ class Database:
 
     Opened and closed by `open()` and `close()`, which are safe twice. Blocking work goes through the loop's
     `run_in_executor` only. `shared` says that other processes may use it too, as they may a PostgreSQL; `now` is the
-    database's clock where that is SQLite. After an I/O error the writer is closed for good: `failed` is set and the
-    process must end.
+    database's clock where that is SQLite. A server that does not answer raises StoreAway until it is back. After an I/O
+    error the writer is closed for good: `failed` is set and the process must end.
     """
 
     def __init__(
@@ -60,6 +61,8 @@ class Database:
         self.low = False  # little room is left on the disk: see `check_room`
         self._full = False  # the last write found no room at all
         self._broken = asyncio.Event()
+        self._absence = postgresql.Absence()
+        self._lines: list[postgresql.Lines] = []  # of a server's engines: the writer's, then the readers'
         self._writer = writer or ThreadPoolExecutor(1, "store-writer")
         self._readers = readers or ThreadPoolExecutor(READERS, "store-reader")
         self._waiting: collections.deque[tuple[Work[Any], asyncio.Future[Any]]] = collections.deque()
@@ -70,11 +73,16 @@ class Database:
         self._connection: Connection | None = None
 
     @property
+    def away(self) -> str:
+        """Why the server does not answer; empty while it does."""
+        return self._absence.reason
+
+    @property
     def engine(self) -> Engine:
         """The writing engine, for migrations."""
         if self._engine is None:
             self._engine = _writing_engine(self.url)
-            self._tell_time(self._engine)
+            self._made(self._engine)
         return self._engine
 
     @property
@@ -101,7 +109,7 @@ class Database:
         loop = asyncio.get_running_loop()
         if self._read_engine is None:
             self._read_engine = _reading_engine(self.url)
-            self._tell_time(self._read_engine)
+            self._made(self._read_engine)
         await loop.run_in_executor(self._writer, self._connect)
 
     async def close(self) -> None:
@@ -119,19 +127,36 @@ class Database:
         self._readers.shutdown(wait=False)
 
     def write(self, work: Work[T]) -> Awaitable[T]:
-        """Run `work` in a transaction of the writer; the answer comes after the commit. Raises what `work` raises,
-        StoreFull when the disk is full, StoreError when the database cannot be used."""
+        """Run `work` in a transaction of the writer; the answer comes after the commit.
+
+        Raises what `work` raises, StoreFull when the disk is full, StoreAway when the server does not answer (whether
+        the work was done is not known then), StoreError when the database cannot be used.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._waiting.append((work, future))
         if not self._draining:
             self._draining = True
-            loop.run_in_executor(self._writer, self._drain, loop)
+            self._begin(loop)
         return future
 
     async def read(self, work: Work[T]) -> T:
-        """Run `work` on a read-only connection. Raises StoreError."""
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
+        """Run `work` on a read-only connection. Raises StoreAway, StoreError."""
+        loop = asyncio.get_running_loop()
+        limit = loop.call_later(postgresql.PATIENCE, self._cut)
+        try:
+            return await loop.run_in_executor(self._readers, self._read, work)
+        finally:
+            limit.cancel()
+
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Let the writer work; a server that is silent for too long is not waited for."""
+        limit = loop.call_later(postgresql.PATIENCE, self._cut)
+        loop.run_in_executor(self._writer, self._drain, loop).add_done_callback(lambda _: limit.cancel())
+
+    def _cut(self) -> None:
+        for lines in self._lines:
+            lines.cut()
 
     def _prepare(self, work: Callable[[Engine], None]) -> None:
         with _Translated(self.url):
@@ -139,18 +164,22 @@ class Database:
         if self.url.get_backend_name() == "sqlite":
             _keep_names(Path(str(self.url.database)).parent)
 
-    def _tell_time(self, engine: Engine) -> None:
+    def _made(self, engine: Engine) -> None:
         """SQLite has no clock of its own to ask: `store_now()` is a function of each connection."""
-        if engine.dialect.name == "sqlite":
+        if engine.dialect.name != "sqlite":
+            self._lines.append(postgresql.Lines(engine))
+            return
 
-            def register(connection: sqlite3.Connection, _record: object) -> None:
-                connection.create_function("store_now", 0, lambda: clock.to_micros(self._now()))
+        def register(connection: sqlite3.Connection, _record: object) -> None:
+            connection.create_function("store_now", 0, lambda: clock.to_micros(self._now()))
 
-            event.listen(engine, "connect", register)
+        event.listen(engine, "connect", register)
 
     def _connect(self) -> None:
         with _Translated(self.url):
             self._connection = self._connection or self.engine.connect()
+            if self._lines:
+                self._connection.close()  # back to the pool
 
     def _disconnect(self) -> None:
         if self._connection is not None:
@@ -167,7 +196,7 @@ class Database:
 
     def _drain(self, loop: asyncio.AbstractEventLoop) -> None:
         group = [self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting)))]
-        answers = self._commit([work for work, _ in group])
+        answers = self._commit([work for work, _ in group], loop)
         loop.call_soon_threadsafe(self._answer, loop, [future for _, future in group], answers)
 
     def _answer(self, loop: asyncio.AbstractEventLoop, futures: list[asyncio.Future[Any]], answers: list[Any]) -> None:
@@ -182,31 +211,46 @@ class Database:
             self._broken.set()
         self._draining = bool(self._waiting)
         if self._draining:
-            loop.run_in_executor(self._writer, self._drain, loop)
+            self._begin(loop)
 
-    def _commit(self, group: list[Work[Any]]) -> list[Any]:
+    def _commit(self, group: list[Work[Any]], loop: asyncio.AbstractEventLoop) -> list[Any]:
         """The answers of the group's works, committed; or the same error for all when the commit failed."""
         try:
+            self._absence.check(loop.time())
             with _Translated(self.url):
                 answers = self._transaction(group)
-            self._full = False
-            return answers
         except Exception as error:  # carried to whoever waits, who knows what to do with it
-            self._full = isinstance(error, StoreFull)
-            if isinstance(error, StoreError) and not self._full:
+            if postgresql.crossed(error.__cause__):
+                if len(group) > 1:  # with another process: each alone crosses less
+                    return [answer for work in group for answer in self._commit([work], loop)]
+            elif isinstance(error, StoreAway):
+                self._absence.begins(error, loop.time())
+            elif isinstance(error, StoreError) and not isinstance(error, StoreFull):
                 self.failed = error
+            self._full = isinstance(error, StoreFull)
             return [_Raised(error)] * len(group)
+        self._full = False
+        self._absence.ends()
+        return answers
 
     def _transaction(self, group: list[Work[Any]]) -> list[Any]:
         if self.failed is not None:
             raise self.failed
-        connection = self._connection
-        if connection is None:
-            raise StoreError("The database is not open.")
-        with connection.begin():
+        with self._writing() as connection, connection.begin():
             if len(group) == 1:
                 return [group[0](connection)]
             return [_in_savepoint(connection, work) for work in group]
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        """SQLite's one writing connection; of a server one that has just been tried, for it may have restarted."""
+        if self._connection is None:
+            raise StoreError("The database is not open.")
+        if not self._lines:
+            yield self._connection
+            return
+        with self.engine.connect() as connection:
+            yield connection
 
 
 class _Raised:
@@ -242,6 +286,8 @@ class _Translated:
             raise StoreFull("The disk is full.") from error
         if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
             raise StoreCorrupt(f"The database is damaged: {error.orig}", what=str(error.orig)) from error
+        if postgresql.passes(error):
+            raise StoreAway(f"The database {postgresql.trouble(error)}.") from error
         raise StoreError(f"The database failed: {type(error.orig).__name__}: {error.orig}") from error
 
 
@@ -296,7 +342,7 @@ def reading(url: str) -> Engine:
 
 def _writing_engine(url: sqlalchemy.URL) -> Engine:
     if url.get_backend_name() != "sqlite":
-        return sqlalchemy.create_engine(url, pool_size=1, max_overflow=0, pool_pre_ping=True)
+        return postgresql.engine(url, connections=1)
     engine = sqlalchemy.create_engine(
         url, connect_args={"timeout": BUSY_TIMEOUT, "check_same_thread": False}, pool_size=1
     )
@@ -307,10 +353,7 @@ def _writing_engine(url: sqlalchemy.URL) -> Engine:
 
 def _reading_engine(url: sqlalchemy.URL) -> Engine:
     if url.get_backend_name() != "sqlite":
-        options = {"options": "-c default_transaction_read_only=on"}
-        return sqlalchemy.create_engine(
-            url, pool_size=READERS, max_overflow=0, connect_args=options, pool_pre_ping=True
-        )
+        return postgresql.engine(url, connections=READERS, session="-c default_transaction_read_only=on")
     target = f"file:{quote(str(url.database))}?mode=ro"
 
     def connect() -> sqlite3.Connection:
