@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Collection
 
 
-def winner(thing: int | str, workers: Collection[str]) -> str:
+def winner(thing: str, workers: Collection[str]) -> str:
     """The worker whose hash with the thing is highest; empty when there is none.
 
     When a worker comes or goes, only what it wins or won changes hands.
@@ -14,5 +14,5 @@ def winner(thing: int | str, workers: Collection[str]) -> str:
     return max(workers, key=lambda worker: _height(thing, worker), default="")
 
 
-def _height(thing: int | str, worker: str) -> bytes:
+def _height(thing: str, worker: str) -> bytes:
     return hashlib.blake2b(f"{worker}/{thing}".encode(), digest_size=8).digest()

@@ -11,6 +11,7 @@ import msgspec
 from conductor.catalog import Catalog
 from conductor.core.config import Config
 from conductor.core.connector import Connector
+from conductor.core.errors import NotFound
 from conductor.core.integration import Integration
 from conductor.observe import redactor
 from conductor.outbound.body import MAX_BODY
@@ -60,12 +61,28 @@ class Assembly:
         self._vault = vault
         self._egress = egress
         self._limiters = Limiters()
+        self._tenants: dict[int, tuple[int, str]] = {}  # by integration: its revision, its tenant
 
     async def source(self, integration: Integration) -> Source:
         """A stored integration's source. Raises SecretUnreadable, NotFound, Invalid."""
         config = await self.config(integration)
         keeper = SealedToken(self._database, self._vault, integration, config)
         return self.trial(integration.connector, config, TokenSource(keeper))
+
+    def tenant(self, integration: Integration) -> str:
+        """Whose rate limit its requests count against. A connector that is not there any more has none."""
+        known = self._tenants.get(integration.id)
+        if known is None or known[0] != integration.revision:
+            known = (integration.revision, self._tenant(integration))
+            self._tenants[integration.id] = known
+        return known[1]
+
+    def _tenant(self, integration: Integration) -> str:
+        try:
+            kind = self.catalog.get(integration.connector).Config
+        except NotFound:
+            return f"integration/{integration.id}"
+        return kind.model_construct(**integration.config).tenant
 
     async def config(self, integration: Integration) -> Config:
         """A stored integration's config with its secrets."""

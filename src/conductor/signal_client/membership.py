@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -94,8 +94,11 @@ class Membership:
             except StorePaused:
                 await asyncio.sleep(RENEW_RETRY)
 
-    async def share(self, wanted: Collection[int]) -> Share:
-        """Which of these integrations are polled here, after claiming what is free. Raises StorePaused."""
+    async def share(self, wanted: Mapping[int, str]) -> Share:
+        """Which of these integrations are polled here, after claiming what is free. Raises StorePaused.
+
+        Each comes with its tenant: all of a tenant's go to one worker, which keeps them below their rate limit.
+        """
         if not self.shared:
             return Share(here=frozenset(wanted))
         view = await self._database.read(leases.view)
@@ -103,7 +106,7 @@ class Membership:
         if me not in alive or not self.live:
             return Share()
         self._alive = tuple(alive.values())
-        mine = {id_ for id_ in wanted if rendezvous.winner(id_, alive) == me}
+        mine = {id_ for id_, tenant in wanted.items() if rendezvous.winner(tenant, alive) == me}
         owned = {id_ for id_, owner in view.owners.items() if owner == me}
         free = sorted(id_ for id_ in mine - owned if view.owners.get(id_) not in alive)
         claimed = await self._claim(free)
@@ -122,12 +125,12 @@ class Membership:
             with suppress(StorePaused):
                 await self._database.write(lambda connection: leases.leave(connection, self.worker.id))
 
-    async def elsewhere(self, integration_id: int) -> bool:
-        """Whether another worker polls it, or will in a moment."""
+    async def elsewhere(self, tenant: str) -> bool:
+        """Whether another worker polls this tenant, or will in a moment."""
         if not self.shared:
             return False
         workers = [worker.id for worker in await self._database.read(leases.living)]
-        return rendezvous.winner(integration_id, workers) not in ("", self.worker.id)
+        return rendezvous.winner(tenant, workers) not in ("", self.worker.id)
 
     async def answered(self, ids: Collection[int]) -> None:
         """What was asked for is polled from here on."""

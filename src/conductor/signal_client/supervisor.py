@@ -92,7 +92,7 @@ class Supervisor:
 
         Raises StoreError, Held, and Conflict when it was changed meanwhile.
         """
-        if integration.enabled and await self._membership.elsewhere(integration.id):
+        if integration.enabled and await self._membership.elsewhere(self._assembly.tenant(integration)):
             return await self._membership.ask(integration.id)
         poller = await self._poller(integration)
         if poller is not None:
@@ -153,7 +153,8 @@ class Supervisor:
             for integration in await self._tools.database.read(integrations.everything)
             if integration.enabled
         }
-        share = await self._membership.share(wanted)
+        tenants = {id_: self._assembly.tenant(integration) for id_, integration in wanted.items()}
+        share = await self._membership.share(tenants)
         here = {id_: wanted[id_] for id_ in sorted(share.here)}
         await self._leave([id_ for id_, started in self._started.items() if here.get(id_) != started], EDIT_GRACE)
         await self._membership.release(share.surplus)
@@ -193,7 +194,8 @@ class Supervisor:
     async def _guard(self, integration: Integration, delay: float) -> None:
         """The guard round a poller: a guest's crash is told and healed, the house's ends the house."""
         crashes = 0
-        while not self._stopping:
+        task = asyncio.current_task()
+        while not self._stopping and self._tasks.get(integration.id) is task:  # else it was told to leave
             try:
                 tools = replace(self._tools, worker=self._membership.name)
                 poller = Poller(integration, await self._assembly.source(integration), tools)

@@ -21,11 +21,13 @@ from conductor.core.errors import (
     Conflict,
     Fenced,
     Forbidden,
+    Held,
     Invalid,
     NotFound,
     RateLimited,
     Refused,
     SourceError,
+    StoreAway,
     StoreFull,
 )
 from conductor.operations.integrations import CheckFailed
@@ -78,6 +80,8 @@ STATUS: tuple[tuple[type[ConductorError], int], ...] = (  # the first that fits
     (RateLimited, 429),
     (SourceError, 502),
     (StoreFull, 507),
+    (StoreAway, 503),
+    (Held, 409),
     (SecretUnreadable, 409),
     (Unsearchable, 503),
     (Refused, 400),
