@@ -9,6 +9,7 @@ import itertools
 import os
 import re
 import shutil
+import signal
 import socket
 import ssl
 import subprocess
@@ -150,6 +151,19 @@ class PostgresServer:
         """Make the cluster and wait until it answers."""
         data = self._directory / "data"
         self._run("initdb", "-D", data, "-U", "conductor", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        self.serve()
+
+    def kill(self) -> None:
+        """As kill -9 does, the main process first and then what it leaves behind."""
+        main = int((self._directory / "data" / "postmaster.pid").read_text().split()[0])
+        left = subprocess.run(["pgrep", "-P", str(main)], capture_output=True, text=True).stdout.split()
+        for process in [main, *map(int, left)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+
+    def serve(self) -> None:
+        """Wait until it answers, also after a kill."""
+        data = self._directory / "data"
         listening = f"-c listen_addresses=127.0.0.1 -c port={self.port} -c unix_socket_directories={self._directory}"
         self._run("pg_ctl", "-D", data, "-l", self._directory / "log", "-o", f"{listening} {_FAST}", "-w", "start")
 
@@ -199,6 +213,19 @@ class PostgresServer:
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[PostgresServer]:
     """PostgreSQL, started once for all tests and stopped at the end."""
+    with _postgresql() as server:
+        yield server
+
+
+@pytest.fixture
+def mortal_postgresql() -> Iterator[PostgresServer]:
+    """A PostgreSQL of the test's own, to be killed and started again."""
+    with _postgresql() as server:
+        yield server
+
+
+@contextlib.contextmanager
+def _postgresql() -> Iterator[PostgresServer]:
     binaries = _postgresql_binaries()
     directory = Path(tempfile.mkdtemp(prefix="conductor-postgresql-", dir="/tmp"))  # short: it holds a Unix socket
     try:

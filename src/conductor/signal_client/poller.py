@@ -8,7 +8,7 @@ from contextlib import aclosing, suppress
 from datetime import datetime, timedelta
 
 from conductor.core import clock, schedule
-from conductor.core.errors import CheckpointLost, Conflict, SourceError, StoreError, StorePaused
+from conductor.core.errors import CheckpointLost, Conflict, SourceError, StoreAway, StoreError, StorePaused
 from conductor.core.integration import Integration
 from conductor.core.poll import OK, Poll
 from conductor.core.schedule import Span
@@ -21,11 +21,12 @@ from conductor.signal_client.oddities import Oddities
 from conductor.signal_client.outcome import Patience
 from conductor.signal_client.recovery import Recovery
 from conductor.signal_client.tools import Tools
-from conductor.store import gaps, journal, polls
+from conductor.store import certainty, gaps, journal, polls
 from conductor.store.database import Connection
-from conductor.store.journal import Page, Position
+from conductor.store.journal import Committed, Page, Position
 
 STORE_RETRY = 10.0  # seconds
+SETTLE_AFTER = (0.5, 1.0, 2.0, 4.0)  # seconds
 OUTAGE = "checkpoint.expired"
 
 
@@ -218,9 +219,25 @@ class Poller:
     async def _commit(self, page: Page) -> None:
         self._tools.database.check_room()
         position, now = self._here, clock.now()
-        done = await self._tools.write(lambda connection: journal.commit(connection, position, page, now))
+        try:
+            done = await self._tools.write(lambda connection: journal.commit(connection, position, page, now))
+        except StoreAway as error:
+            done = await self._settle(position, page, now, error)
         self._position = done.position
         self._tools.count(self.integration, done)
+
+    async def _settle(self, position: Position, page: Page, now: datetime, error: StoreAway) -> Committed:
+        """Whether the page was committed is not known: ask when the database is back, unless that takes long."""
+
+        def work(connection: Connection) -> Committed:
+            done = certainty.done(connection, position, page, now)
+            return done or journal.commit(connection, position, page, now)
+
+        for wait in SETTLE_AFTER:
+            await asyncio.sleep(wait)
+            with suppress(StoreAway):
+                return await self._tools.write(work)
+        raise error
 
     async def _note_lost_span(self) -> None:
         """The vendor answers happily although it has deleted what we did not read: the time tells."""

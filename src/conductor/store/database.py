@@ -215,8 +215,9 @@ class Database:
 
     def _commit(self, group: list[Work[Any]], loop: asyncio.AbstractEventLoop) -> list[Any]:
         """The answers of the group's works, committed; or the same error for all when the commit failed."""
+        if (away := self._absence.told(loop.time())) is not None:
+            return [_Raised(away)] * len(group)
         try:
-            self._absence.check(loop.time())
             with _Translated(self.url):
                 answers = self._transaction(group)
         except Exception as error:  # carried to whoever waits, who knows what to do with it

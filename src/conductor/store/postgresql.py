@@ -80,10 +80,9 @@ class Absence:
         self._wait = FIRST_WAIT
         self._until = 0.0
 
-    def check(self, now: float) -> None:
-        """Raises StoreAway before the next try is due."""
-        if self.reason and now < self._until:
-            raise StoreAway(self.reason)
+    def told(self, now: float) -> StoreAway | None:
+        """What to tell whoever comes before the next try is due."""
+        return StoreAway(self.reason) if self.reason and now < self._until else None
 
     def begins(self, error: StoreAway, now: float) -> None:
         """A try failed."""
