@@ -21,7 +21,7 @@ from conductor.analytics.engine import Analytics
 from conductor.core.errors import KeyWrong, SettingsError, StoreBusy, StoreError
 from conductor.indexer.indexer import Indexer, reader_of
 from conductor.observe import Metrics
-from conductor.operations import accounts, upkeep
+from conductor.operations import accounts, keys, upkeep
 from conductor.operations.system import Options, System
 from conductor.outbound.client import Opener
 from conductor.outbound.guard import Policy
@@ -30,11 +30,11 @@ from conductor.signal_client.assembly import Assembly, Egress
 from conductor.signal_client.membership import Membership
 from conductor.signal_client.supervisor import Supervisor
 from conductor.signal_client.tools import Tools
-from conductor.store import damage, memory, migrations
+from conductor.store import damage, keyfile, memory, migrations
 from conductor.store.database import Database, sqlite_url
 from conductor.store.leases import Worker
 from conductor.store.room import Room
-from conductor.store.vault import Vault, expected_key, open_key_file
+from conductor.store.vault import Vault, expected_key
 from conductor.web import server
 from conductor.web.app import create_app
 
@@ -85,6 +85,7 @@ async def opened(
         await analytics.open(artifacts.prepare)
         egress = Egress(Policy(settings.allowed), settings.proxy, settings.max_answer_mib * MIB, opener)
         system = _system(settings, base_url or f"http://{settings.bind}", egress, database, vault, analytics)
+        await keys.go_on(system)
         await system.indexer.prepare()
         yield system
 
@@ -139,7 +140,7 @@ async def _vault(settings: Settings, directory: Path, database: Database) -> Vau
     expected = await database.read(expected_key)
     if expected is not None and not await asyncio.to_thread(path.exists):
         raise KeyWrong(f"The key file {path} is missing.", path=str(path), id=expected)
-    return Vault(open_key_file(path), path)
+    return Vault(keyfile.open_key_file(path), path, keyfile.read_next(path))
 
 
 def _system(

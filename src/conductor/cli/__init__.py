@@ -16,6 +16,7 @@ COMMANDS = {
     "integration": ("integration", "Add, test, poll and manage integrations."),
     "search": ("search", "Search the stored events."),
     "user": ("user", "Manage users."),
+    "key": ("key", "Change the master key."),
     "db": ("db", "Check, back up and restore what is stored."),
     "simulate": ("simulate", "Run a simulated vendor to try Conductor against."),
     "version": ("version", "Print the version."),

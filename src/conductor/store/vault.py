@@ -16,15 +16,17 @@ from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, tuple_, update
 
 from conductor.core import clock
-from conductor.core.errors import KeyWrong, SettingsError, StoreError
-from conductor.store import schema
+from conductor.core.errors import KeyWrong, StoreError
+from conductor.store import keyfile, schema
 
-KEY_BYTES = 32
 NONCE_BYTES = 12
 CHECK = "key_check"
+Place = tuple[str, str]  # of a secret: its owner and field
+FIRST: Place = ("", "")
+_CHECK = select(schema.facts.c.value).where(schema.facts.c.name == CHECK)
 
 
 class SecretUnreadable(StoreError):
@@ -46,20 +48,54 @@ class Stored:
 class Vault:
     """Seals and opens the secrets of one installation with its master key."""
 
-    def __init__(self, key: bytes, path: Path | None = None) -> None:
-        self._key = key
+    def __init__(self, key: bytes, path: Path | None = None, new: bytes | None = None) -> None:
+        """`new` is the key that is being changed to: it seals from now on, and both open."""
         self.path = path
-        self.key_id = hmac.digest(key, b"conductor key id", hashlib.sha256).hex()[:8]
+        self._keys = {keyfile.key_id(each): each for each in (key, new) if each is not None}
+        self.key_id = keyfile.key_id(new or key)
 
     def check(self, connection: Connection) -> None:
-        """Raise KeyWrong unless this key sealed what is in the database; the first key is the right one."""
-        row = connection.execute(select(schema.facts.c.value).where(schema.facts.c.name == CHECK)).scalar()
-        expected, _, value = (row or "").partition(":")
-        mine = hmac.digest(self._key, b"conductor key check", hashlib.sha256).hex()
+        """Raise KeyWrong unless a key here is the one of the database; the first key is the right one."""
+        row = connection.execute(_CHECK).scalar()
         if row is None:
-            connection.execute(insert(schema.facts), {"name": CHECK, "value": f"{self.key_id}:{mine}"})
-        elif not hmac.compare_digest(value, mine):
+            connection.execute(insert(schema.facts), {"name": CHECK, "value": self._check_value()})
+            return
+        expected, _, value = row.partition(":")
+        if not any(hmac.compare_digest(value, _check(key)) for key in self._keys.values()):
             raise KeyWrong(f"The key file {self.path} does not belong to this data.", path=str(self.path), id=expected)
+
+    def change_to(self, new: bytes) -> None:
+        """Seal with this key from now on; what the others sealed can still be opened."""
+        self._keys[keyfile.key_id(new)] = new
+        self.key_id = keyfile.key_id(new)
+
+    def rewrap(
+        self, connection: Connection, after: tuple[str, str] = ("", ""), most: int = 100
+    ) -> tuple[str, str] | None:
+        """Wrap some secrets' keys with the sealing key; the answer is how far it came, None at the end.
+
+        One that cannot be opened is left as it is: no key would help it.
+        """
+        table = schema.secrets
+        place = tuple_(table.c.owner, table.c.field)
+        rows = connection.execute(
+            select(table).where(place > tuple_(*after)).order_by(table.c.owner, table.c.field).limit(most)
+        ).all()
+        for row in rows:
+            if row.key_id == self.key_id:
+                continue
+            bound = _bound(row.owner, row.field, row.context, row.version)
+            try:
+                plain = _open(self._key(row.key_id), row.wrapped_key, bound)
+            except (InvalidTag, ValueError):
+                continue
+            values = {"key_id": self.key_id, "wrapped_key": _seal(self._key(self.key_id), plain, bound)}
+            connection.execute(update(table).where(place == tuple_(row.owner, row.field)).values(values))
+        return (rows[-1].owner, rows[-1].field) if rows else None
+
+    def settle(self, connection: Connection) -> None:
+        """The sealing key is the database's key from now on."""
+        connection.execute(update(schema.facts).where(schema.facts.c.name == CHECK).values(value=self._check_value()))
 
     def put(self, connection: Connection, owner: str, field: str, value: str, *, context: str, by: str) -> None:
         """Seal a new version of a secret, replacing the one before."""
@@ -67,14 +103,14 @@ class Vault:
         here = (table.c.owner == owner, table.c.field == field)
         version = (connection.execute(select(table.c.version).where(*here)).scalar() or 0) + 1
         bound = _bound(owner, field, context, version)
-        key = AESGCM.generate_key(8 * KEY_BYTES)
+        key = AESGCM.generate_key(8 * keyfile.KEY_BYTES)
         row = {
             "owner": owner,
             "field": field,
             "context": context,
             "version": version,
             "key_id": self.key_id,
-            "wrapped_key": _seal(self._key, key, bound),
+            "wrapped_key": _seal(self._key(self.key_id), key, bound),
             "sealed": _seal(key, value.encode(), bound),
             "set_at": clock.to_micros(clock.now()),
             "set_by": by,
@@ -90,7 +126,7 @@ class Vault:
             return None
         bound = _bound(owner, field, context, row.version)
         try:
-            return _open(_open(self._key, row.wrapped_key, bound), row.sealed, bound).decode()
+            return _open(_open(self._key(row.key_id), row.wrapped_key, bound), row.sealed, bound).decode()
         except (InvalidTag, ValueError) as error:  # ValueError: bytes that were cut short
             raise SecretUnreadable(path=str(self.path)) from error
 
@@ -107,47 +143,26 @@ class Vault:
         found = (Stored(row.field, row.version, clock.from_micros(row.set_at), row.set_by) for row in rows)
         return {item.field: item for item in found}
 
+    def _key(self, key_id: str) -> bytes:
+        """Raises ValueError for a key that is not here; another process may have changed it meanwhile."""
+        if key_id not in self._keys and self.path is not None:
+            self._keys |= {keyfile.key_id(key): key for key in keyfile.known(self.path)}
+        if key_id not in self._keys:
+            raise ValueError(f"the key {key_id} is not here")
+        return self._keys[key_id]
+
+    def _check_value(self) -> str:
+        return f"{self.key_id}:{_check(self._key(self.key_id))}"
+
+
+def _check(key: bytes) -> str:
+    return hmac.digest(key, b"conductor key check", hashlib.sha256).hex()
+
 
 def expected_key(connection: Connection) -> str | None:
     """The id of the key that sealed what is in the database, None for a new one."""
-    row = connection.execute(select(schema.facts.c.value).where(schema.facts.c.name == CHECK)).scalar()
+    row = connection.execute(_CHECK).scalar()
     return None if row is None else str(row).partition(":")[0]
-
-
-def open_key_file(path: Path) -> bytes:
-    """The master key, made on the first start with mode 0600. Raises SettingsError for a file that is not a key."""
-    if not path.exists():
-        try:
-            _make_key(path)
-        except OSError as error:
-            raise SettingsError(f"The key file {path} cannot be made: {error.strerror}.") from error
-    return _read_key(path)
-
-
-def _make_key(path: Path) -> None:
-    """Written aside and put in place whole: a kill in between leaves no half of a key."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(os.urandom(KEY_BYTES).hex() + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        os.link(draft, path)  # never over a key that is there
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
-
-
-def _read_key(path: Path) -> bytes:
-    try:
-        key = bytes.fromhex(path.read_text().strip())
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"The key file {path} cannot be read as a key.") from error
-    if len(key) != KEY_BYTES:
-        raise SettingsError(f"The key file {path} does not hold a key of {KEY_BYTES} bytes.")
-    return key
 
 
 def _bound(owner: str, field: str, context: str, version: int) -> bytes:

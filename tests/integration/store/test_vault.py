@@ -10,7 +10,8 @@ from sqlalchemy import Connection, Engine, select, update
 
 from conductor.core.errors import KeyWrong, SettingsError
 from conductor.store import schema
-from conductor.store.vault import SecretUnreadable, Vault, open_key_file
+from conductor.store.keyfile import open_key_file
+from conductor.store.vault import SecretUnreadable, Vault
 
 OWNER, FIELD, HOST = "integration/1", "client_secret", "acme.us.auth0.com"
 SECRET = "canary-9f2c-é-not-to-be-found"
@@ -53,7 +54,7 @@ def test_a_new_version_replaces_the_old_and_only_its_history_is_told(connection:
     assert before.wrapped_key != after.wrapped_key
 
 
-def test_the_same_secret_is_never_sealed_to_the_same_bytes(connection: Connection, vault: Vault) -> None:
+def test_s19_the_same_secret_is_never_sealed_to_the_same_bytes(connection: Connection, vault: Vault) -> None:
     put(vault, connection)
     put(vault, connection, field="again")
     first, second = connection.execute(select(TABLE.c.sealed)).scalars()
@@ -63,7 +64,7 @@ def test_the_same_secret_is_never_sealed_to_the_same_bytes(connection: Connectio
 
 @pytest.mark.parametrize("columns", [("sealed", "wrapped_key"), ("sealed",), ("wrapped_key",)], ids="+".join)
 @pytest.mark.parametrize("other", [("integration/2", FIELD), (OWNER, "proxy_password")], ids=["owner", "field"])
-def test_rows_that_were_swapped_cannot_be_read(
+def test_s19_rows_that_were_swapped_cannot_be_read(
     connection: Connection, vault: Vault, other: tuple[str, str], columns: tuple[str, ...]
 ) -> None:
     put(vault, connection)
@@ -76,7 +77,7 @@ def test_rows_that_were_swapped_cannot_be_read(
     assert get(vault, connection, *other) == "another secret"
 
 
-def test_an_old_version_put_back_cannot_be_read(connection: Connection, vault: Vault) -> None:
+def test_s19_an_old_version_put_back_cannot_be_read(connection: Connection, vault: Vault) -> None:
     put(vault, connection, "old")
     old = connection.execute(select(TABLE.c.sealed, TABLE.c.wrapped_key)).one()
     put(vault, connection, "new")
@@ -85,7 +86,7 @@ def test_an_old_version_put_back_cannot_be_read(connection: Connection, vault: V
         get(vault, connection)
 
 
-def test_a_secret_is_unreadable_for_any_other_host(connection: Connection, vault: Vault) -> None:
+def test_s19_a_secret_is_unreadable_for_any_other_host(connection: Connection, vault: Vault) -> None:
     put(vault, connection)
     with pytest.raises(SecretUnreadable) as caught:
         get(vault, connection, context="evil.example")
@@ -96,7 +97,7 @@ def test_a_secret_is_unreadable_for_any_other_host(connection: Connection, vault
 
 @pytest.mark.parametrize("column", ["sealed", "wrapped_key"])
 @pytest.mark.parametrize("place", [0, 11, 12, -1, "cut 1", "cut 13", "cut to 5", "empty"])
-def test_tampered_bytes_cannot_be_read(connection: Connection, vault: Vault, column: str, place: int | str) -> None:
+def test_s19_tampered_bytes_cannot_be_read(connection: Connection, vault: Vault, column: str, place: int | str) -> None:
     put(vault, connection)
     good = bytes(connection.execute(select(TABLE.c[column])).scalar_one())
     cuts = {"cut 1": good[:-1], "cut 13": good[13:], "cut to 5": good[:5], "empty": b""}

@@ -1,5 +1,12 @@
 """REST under /api/v1: the same operations as the pages, as JSON."""
 
-from conductor.web.api import artifacts, backfills, integrations, people, status
+from conductor.web.api import artifacts, backfills, integrations, keeping, people, status
 
-ROUTERS = (status.router, integrations.router, backfills.router, artifacts.router, people.router)
+ROUTERS = (
+    status.router,
+    integrations.router,
+    backfills.router,
+    artifacts.router,
+    people.router,
+    keeping.router,
+)
