@@ -16,6 +16,7 @@ from conductor.core.errors import Conflict, Invalid
 from conductor.core.health import State
 from conductor.operations import integrations, retention, search
 from conductor.operations.integrations import CheckFailed
+from conductor.signal_client.assembly import SealedToken
 from conductor.simulator.faults import Fault
 from conductor.simulator.tenant import TenantSpec
 from conductor.store import cursors, gaps, journal, schema
@@ -420,6 +421,47 @@ def test_s18_a_new_address_demands_the_secret_again(tmp_path: Path, field: str) 
                 await integrations.edit(it.system, "prod", {field: value}, by="test")
             assert list(refused.value.fields) == ["client_secret"]
             await integrations.edit(it.system, "prod", {"polling_interval": 15}, by="test")
+
+    run(work)
+
+
+async def _proxy_password(it: Collecting) -> str:
+    """As the poller would read it."""
+    config = await it.system.assembly.config(await integrations.find(it.system, "prod"))
+    return config.proxy_password.get_secret_value()
+
+
+def test_a_proxys_password_is_kept_while_the_proxy_stays_and_dropped_with_it(tmp_path: Path) -> None:
+    proxy = {"proxy": "http://proxy.example.com:3128", "proxy_password": "canary-password"}
+
+    async def work() -> None:
+        async with collecting(tmp_path) as it:
+            await it.add(**proxy)
+            moved = {"tenant_domain": "other.eu.auth0.com", "client_secret": "new"}
+            await integrations.edit(it.system, "prod", moved, by="test", test=False)
+            assert await _proxy_password(it) == "canary-password"
+            again = {"domain": "eu.example.com", "client_secret": "new", "proxy_password": "entered again"}
+            await integrations.edit(it.system, "prod", again, by="test", test=False)
+            assert await _proxy_password(it) == "entered again"
+            other = {"proxy": "http://other.example.com:3128", "client_secret": "new"}
+            await integrations.edit(it.system, "prod", other, by="test", test=False)
+            assert await _proxy_password(it) == ""
+
+    run(work)
+
+
+def test_a_token_that_comes_after_the_removal_is_not_kept(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with collecting(tmp_path) as it:
+            await it.add()
+            found = await integrations.find(it.system, "prod")
+            config = await it.system.assembly.config(found)
+            keeper = SealedToken(it.system.database, it.system.vault, found, config)
+            await keeper.save(b"token")
+            assert await keeper.load() == b"token"
+            await integrations.remove(it.system, "prod", by="test")
+            await keeper.save(b"token")
+            assert await keeper.load() is None
 
     run(work)
 

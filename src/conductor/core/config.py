@@ -22,6 +22,7 @@ class Widget:
     placeholder: str = ""
     advanced: bool = False
     identity: bool = False  # a change demands the secrets again: they must not go to a new address
+    sent_to: str = ""  # the one field that says where a secret goes, where that is not all of the identity
     choices: tuple[tuple[str, str], ...] = ()
     typed: bool = False  # other values than the choices may be typed
     multiline: bool = False
@@ -84,7 +85,7 @@ class Config(pydantic.BaseModel):
         title="Proxy",
         description="An HTTP proxy for this integration, for example http://user@proxy.example.com:3128.",
     )
-    proxy_password: Annotated[SecretStr, Widget(order=93, advanced=True)] = Field(
+    proxy_password: Annotated[SecretStr, Widget(order=93, advanced=True, sent_to="proxy")] = Field(
         SecretStr(""), title="Proxy password", description="Kept encrypted, like the secret."
     )
     rate_share: Annotated[int, Widget(order=94, unit="%", advanced=True)] = Field(

@@ -50,7 +50,7 @@ async def merged(system: System, old: Integration, values: Mapping[str, Any], na
     missing = {field: _AGAIN.format(label=_label(kind, field)) for field in required if field not in given}
     if missing:
         raise Invalid(missing, code="secret.again")
-    return parse(kind, name, {**old.config, **given})  # a secret that may be missing is dropped with its address
+    return parse(kind, name, {**old.config, **_unmoved(old, trial, kept), **given})
 
 
 def secret_names(kind: type[Connector]) -> set[str]:
@@ -63,6 +63,17 @@ def needs_test(old: Integration, config: Config, values: Mapping[str, Any]) -> b
     kind = type(config)
     secret = {field.name for field in kind.form() if field.secret and values.get(field.name)}
     return bool(secret) or assembly.context(kind, config.public()) != assembly.context(kind, old.config)
+
+
+def _unmoved(old: Integration, trial: Config, kept: Mapping[str, str]) -> dict[str, str]:
+    """The saved secrets that go where they went, though another address changed; the others are dropped."""
+    fields = {field.name: field for field in trial.form()}
+    now = trial.public()
+
+    def stays(target: str) -> bool:
+        return bool(target) and now[target] == old.config.get(target, fields[target].default)
+
+    return {name: value for name, value in kept.items() if stays(fields[name].widget.sent_to)}
 
 
 def _label(kind: type[Connector], name: str) -> str:

@@ -340,7 +340,10 @@ def _told(system: System, step: CheckStep) -> CheckStep:
 def _seal(system: System, connection: Connection, integration: Integration, config: Config, by: str) -> None:
     owner = integrations.owner(integration.id)
     bound = assembly.context(type(config), config.public())
-    for field, value in config.secrets().items():
+    values = config.secrets()
+    for field in configs.secret_names(system.catalog.get(integration.connector)) - values.keys():
+        system.vault.forget(connection, owner, field)  # it went to an address that is no more
+    for field, value in values.items():
         if _changed(system, connection, owner, field, value, bound):
             system.vault.put(connection, owner, field, value, context=bound, by=by)
 

@@ -131,6 +131,7 @@ class SealedToken:
     def __init__(self, database: Database, vault: Vault, integration: Integration, config: Config) -> None:
         self._database = database
         self._vault = vault
+        self._id = integration.id
         self._name = integration.name
         self._owner = integrations.owner(integration.id)
         self._context = context(type(config), config.public())
@@ -147,15 +148,15 @@ class SealedToken:
         return None if found is None else found.encode()
 
     async def save(self, sealed: bytes | None) -> None:
-        """Seal it; None forgets."""
-        if sealed is None:
-            await self._database.write(lambda connection: self._vault.forget(connection, self._owner, TOKEN))
-            return
-        await self._database.write(
-            lambda connection: self._vault.put(
-                connection, self._owner, TOKEN, sealed.decode(), context=self._context, by="conductor"
-            )
-        )
+        """Seal it; None forgets. A removed integration's token is not kept: nobody would forget it any more."""
+
+        def work(connection: Connection) -> None:
+            if sealed is None:
+                self._vault.forget(connection, self._owner, TOKEN)
+            elif integrations.lives(connection, self._id):
+                self._vault.put(connection, self._owner, TOKEN, sealed.decode(), context=self._context, by="conductor")
+
+        await self._database.write(work)
 
     async def promote(self, refused: str, accepted: str) -> None:
         """The accepted secret takes the refused one's place, unless somebody has changed either meanwhile."""

@@ -76,6 +76,12 @@ def by_id(connection: Connection, integration_id: int) -> Integration:
     return _integration(row)
 
 
+def lives(connection: Connection, integration_id: int) -> bool:
+    """Whether it is not removed; a removal waits until this transaction has ended."""
+    here = select(_table.c.id).where(_table.c.id == integration_id, _table.c.removed_at.is_(None))
+    return connection.execute(here.with_for_update(read=True)).first() is not None
+
+
 def everything(connection: Connection, *, removed: bool = False) -> list[Integration]:
     """All of them by name; removed ones only when asked for."""
     query = select(_table).order_by(_table.c.name, _table.c.id)
