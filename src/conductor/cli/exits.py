@@ -30,6 +30,7 @@ _BY_CODE = (
     ("net.", NETWORK),
     ("local.datadir.busy", NOT_ALLOWED),
     ("local.key.wrong", NOT_ALLOWED),
+    ("local.backup.key", NOT_ALLOWED),
     ("local.", FAILED),
 )
 
@@ -82,7 +83,7 @@ def envelope(error: ConductorError) -> dict[str, Any]:
         "code": error.code,
         "title": health.fill(advice.title, error.facts),
         "detail": health.fill(advice.body, error.facts),
-        "fix": [],
+        "fix": list(advice.fix) if isinstance(error, StoreCorrupt) else [],
     }
 
 

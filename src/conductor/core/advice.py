@@ -217,14 +217,18 @@ _HERE = {
     ),
     "local.storage.corrupt": Advice(
         "The database is damaged: {what}.",
-        "Nothing was changed. Restore your last backup: events since then are fetched again, as long as the "
-        "vendor still has them. Without a backup, `conductor db salvage FILE` exports what can be read.",
+        "Nothing was changed. What came after a backup is fetched again, as long as the vendor still has it.",
         (
             "See what is damaged: conductor db check",
             "Restore a backup: conductor db restore FILE",
-            "Or export what can be read: conductor db salvage FILE",
+            "Without a backup, export what can be read: conductor db salvage FILE",
         ),
         "database damaged",
+    ),
+    "local.backup.key": Advice(
+        "A backup does not belong beside the master key.",
+        "{directory} holds the master key. Whoever gets both can read the saved secrets.",
+        ("Choose another directory for the backup.",),
     ),
     "local.datadir.busy": Advice(
         "Another Conductor uses {path} (process {pid}).",

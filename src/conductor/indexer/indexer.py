@@ -83,7 +83,8 @@ class Indexer:
         self._wake.set()
 
     async def prepare(self) -> None:
-        """Index everything again into an engine that is empty, or that is ahead of the journal: one was restored."""
+        """Begin where the engine really is, when one of both was restored: again from the beginning when it is empty or
+        ahead of the journal, from its newest batch when it is behind."""
         newest = await self._analytics.read(artifacts.newest)
         ends = await self._database.read(lambda connection: cursors.ends(connection, self.reader))
         ahead = [id_ for id_, batch in newest.items() if batch > ends.get(id_, 0)]
@@ -94,6 +95,25 @@ class Indexer:
             await self._analytics.write(artifacts.clear)
         if ahead or not newest:
             await self._database.write(lambda connection: cursors.reset(connection, self.reader))
+            return
+        await self._rewind(newest, ends)
+
+    async def _rewind(self, newest: Mapping[int, int], ends: Mapping[int, int]) -> None:
+        """Index again what the engine has lost: an older copy of it was put back. The last batches that are there may
+        have come in part, so they are compared."""
+        floors = await self._database.read(cursors.let_go)
+        there = {id_: max(newest.get(id_, 0), floors.get(id_, 0)) for id_ in ends}
+        lost = {id_: batch for id_, batch in there.items() if batch < ends[id_]}
+        if not lost:
+            return
+
+        def work(connection: Connection) -> None:
+            for id_, batch in lost.items():
+                done = max(batch - BATCHES, floors.get(id_, 0))
+                cursors.rewind(connection, self.reader, id_, done=done, to=batch)
+
+        log(logging.WARNING, "indexer: the index is behind its cursor and is completed", {"integrations": sorted(lost)})
+        await self._database.write(work)
 
     async def run(self) -> None:
         """Index until stopped. Raises StoreError; a store that heals is waited for."""

@@ -44,6 +44,13 @@ def ends(connection: Connection, reader: str) -> dict[int, int]:
     return {integration_id: int(batch) for integration_id, batch in rows}
 
 
+def let_go(connection: Connection) -> dict[int, int]:
+    """For each integration, the newest batch that has passed the retention: nothing before can be read again."""
+    fences = schema.fences
+    rows = connection.execute(select(fences.c.integration_id, fences.c.expired_batch))
+    return {integration_id: int(batch) for integration_id, batch in rows}
+
+
 def waiting_since(connection: Connection, reader: str) -> dict[int, datetime]:
     """For each integration that a reader is behind with, when the first batch it has not done was committed."""
     fences, batches = schema.fences, schema.batches
@@ -70,6 +77,12 @@ def announce(connection: Connection, reader: str, integration_id: int, to: int) 
 def advance(connection: Connection, reader: str, integration_id: int, to: int) -> None:
     """The range is inserted: move on."""
     connection.execute(update(_table).where(*_here(reader, integration_id)).values(batch=to, pending_to=None))
+
+
+def rewind(connection: Connection, reader: str, integration_id: int, *, done: int, to: int) -> None:
+    """Go back to where the target really is: up to `done` for certain, up to `to` to be compared with what is there."""
+    moved = update(_table).where(*_here(reader, integration_id))
+    connection.execute(moved.values(batch=done, pending_to=to if to > done else None))
 
 
 def reset(connection: Connection, reader: str) -> None:

@@ -73,4 +73,5 @@ def _size(connection: Connection) -> int:
 
 
 def _pragma(connection: Connection, statement: str) -> list[str]:
-    return [line for line in connection.exec_driver_sql(statement).scalars() if line != "ok"]
+    found = connection.exec_driver_sql(statement).scalars()
+    return [" ".join(line.replace("*** in database main ***", "").split()) for line in found if line != "ok"]
