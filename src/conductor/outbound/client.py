@@ -206,8 +206,9 @@ class Client:
             # Repeated headers are joined by a comma, which makes a stacked encoding visible.
             lowered = {name.lower(): value for name, value in response.headers.items()}
             content = await body.read(response.aiter_raw(), lowered, limit=self._route.max_body)
-        except SourceError as error:
-            error.facts.setdefault("domain", _host(url))
+        except (SourceError, httpx2.HTTPError) as error:
+            if isinstance(error, SourceError):
+                error.facts.setdefault("domain", _host(url))
             if response.status_code != 429 and response.status_code < 500:
                 raise
             content = b""  # the status says all there is to know

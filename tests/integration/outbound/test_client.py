@@ -479,6 +479,16 @@ def test_f09_f10_it_waits_as_long_as_the_vendor_says(
     assert (world.http.usage.limit, world.http.usage.remaining) == ((10, 0) if headers else (None, None))
 
 
+def test_f09_f16_a_refusal_that_is_cut_off_is_still_a_refusal(get: Get) -> None:
+    async def cut(_reader: Reader, writer: Writer) -> None:
+        writer.write(reply(b"{", "Retry-After: 7", status="429 Slow Down", length=100))
+        await writer.drain()
+
+    error, server = get(cut)
+    assert isinstance(error, RateLimited)
+    assert (error.retry_after, len(server.requests)) == (7.0, 1)
+
+
 def test_f33_the_wait_is_reckoned_by_the_servers_clock_and_not_by_ours(get: Get) -> None:
     theirs = clock.now().replace(microsecond=0) + timedelta(hours=3)
     told = (f"Date: {format_datetime(theirs, usegmt=True)}", f"X-RateLimit-Reset: {theirs.timestamp() + 20:.0f}")
