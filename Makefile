@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SRC := pyproject.toml
 
-.PHONY: demo run test check bench killpoints powerloss lock sbom clean
+.PHONY: demo run test check simulate bench killpoints powerloss lock sbom clean
 
 demo: .venv/runtime.stamp
 	@$(BIN)/python tools/demo.py
@@ -21,6 +21,11 @@ check: .venv/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+SEEDS ?= 1-100
+HOURS ?= 6
+simulate: .venv/dev.stamp
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) --hours $(HOURS)
 
 bench: .venv/dev.stamp
 	@$(BIN)/python -m benchmarks

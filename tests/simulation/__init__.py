@@ -1,0 +1,1 @@
+"""Deterministic simulation of Conductor: docs/explanation/simulation.md."""
