@@ -173,6 +173,17 @@ def _unpaced() -> list[Replaced]:
     return [(pace.Limiter, "wait", go)]
 
 
+def _unannounced() -> list[Replaced]:
+    announce = cursors.announce
+
+    def silent(connection: Any, reader: str, integration_id: int, to: int) -> None:
+        announce(connection, reader, integration_id, to)
+        table = cursors._table
+        connection.execute(table.update().where(*cursors._here(reader, integration_id)).values(pending_to=None))
+
+    return [(cursors, "announce", silent)]
+
+
 def _keys_go_early() -> list[Replaced]:
     keys = expiry.expire_keys
     return [(retention.expiry, "expire_keys", lambda connection, _before: keys(connection, clock.now()))]
@@ -195,10 +206,7 @@ BUGS = {
     "gap closed silently": Bug("A gap counts as recovered at once.", _gap_closed),
     "jump to now": Bug("A lost position is replaced by the present moment.", _jump_to_now),
     "lane is live": Bug("A span that is read again moves the live checkpoint.", _lane_is_live),
-    "no pending range": Bug(
-        "The indexer does not write down what it is about to insert.",
-        lambda: [(cursors, "announce", lambda *_: None)],
-    ),
+    "no pending range": Bug("The indexer does not write down what it is about to insert.", _unannounced),
     "no reconciliation": Bug(
         "After a crash the indexer does not look what is there already.",
         lambda: [(artifacts, "counted", lambda *_: {})],

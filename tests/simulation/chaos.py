@@ -122,7 +122,7 @@ def search_engine(world: World, path: str) -> tuple[Callable[[str], str], Callab
     chance = world.stream(f"engine/{path.rpartition('/data-')[2]}")
 
     def trouble(what: str) -> str:
-        if world.healed_at is not None or chance.random() >= 0.003 * world.plan.factor("search engine"):
+        if world.healed_at is not None or chance.random() >= 0.006 * world.plan.factor("search engine"):
             return ""
         found = chance.choice(("before", "after", "part"))
         world.count(f"{what} fails: {found}")

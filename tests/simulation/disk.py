@@ -22,7 +22,7 @@ from simulation.loop import PROCESS, Killed, Process
 
 _ENGINES: dict[tuple[str, str], sqlalchemy.Engine] = {}
 _make_writer, _make_reader = database._writing_engine, database._reading_engine
-_tell_time = database.Database._tell_time
+_made = database.Database._made
 
 
 class Disk:
@@ -39,13 +39,13 @@ class Disk:
     @contextlib.contextmanager
     def installed(self) -> Iterator[None]:
         """While it lasts, the product's databases are on this disk."""
-        database.Database._tell_time = lambda _, engine: None  # type: ignore[method-assign]
+        database.Database._made = lambda _, engine: None  # type: ignore[method-assign]
         database._writing_engine = lambda url: self._engine("writer", url, _make_writer)
         database._reading_engine = lambda url: self._engine("reader", url, _make_reader)
         try:
             yield
         finally:
-            database.Database._tell_time = _tell_time  # type: ignore[method-assign]
+            database.Database._made = _made  # type: ignore[method-assign]
             database._writing_engine, database._reading_engine = _make_writer, _make_reader
             for name in list(self._open):
                 self.disconnect(name)

@@ -30,6 +30,7 @@ class Plan:
     workers: int
     skews: list[float]
     follow: float
+    leases: float  # how many times as long as in production
     _factors: dict[str, float] = field(default_factory=dict)
     _chance: Random = field(default_factory=Random)
 
@@ -48,9 +49,9 @@ def draw(seed: int) -> Plan:
     tenants = [_tenant(chance, seed, number) for number in range(chance.choice((1, 1, 1, 2, 2)))]
     count = max(len(tenants), chance.choice((1, 1, 2, 2, 3)))
     integrations = [_integration(chance, tenants[number % len(tenants)], number) for number in range(count)]
-    workers = 1
+    workers = chance.choice((1, 1, 1, 2, 3))
     skews = [chance.choice((0.0, 0.0, chance.uniform(-120, 120), chance.uniform(-3600, 3600))) for _ in range(3)]
-    return Plan(tenants, integrations, workers, skews, chance.choice((5.0, 60.0, 120.0, 120.0)), _seed=seed)
+    return Plan(tenants, integrations, workers, skews, chance.choice((5.0, 60.0, 120.0, 120.0)), 10.0, _seed=seed)
 
 
 def _tenant(chance: Random, seed: int, number: int) -> TenantSpec:
