@@ -710,6 +710,17 @@ def test_a_url_that_cannot_be_used_is_told(world: World, url: str) -> None:
     assert isinstance(error, Misconfigured | Unavailable)
 
 
+@pytest.mark.parametrize("form", ["http://{}", "https://ann@{}", "https://ann:s3cret@{}"])
+def test_s02_nothing_but_https_without_a_name_is_sent(world: World, wire: Callable[..., Any], form: str) -> None:
+    async def scenario() -> Any:
+        async with wire(reply(), context=None) as server:
+            return await refusal(world.get(form.format(f"127.0.0.1:{server.port}/"))), server.connections
+
+    error, connections = virtual.run_hastily(scenario())
+    assert (error.code, connections) == ("net.url.invalid", 0)
+    assert "s3cret" not in f"{error} {error.facts}"
+
+
 # --- proxies ---------------------------------------------------------------------------------------------------------
 
 
