@@ -64,6 +64,9 @@ ACCESS = {
     f"POST {LIST}/{{name}}/enabled": ADMIN,
     f"POST {LIST}/{{name}}/poll": ANALYST,
     f"POST {LIST}/{{name}}/gaps/{{gap}}": ANALYST,
+    f"POST {LIST}/{{name}}/gaps/{{gap}}/recover": ANALYST,
+    f"POST {LIST}/{{name}}/backfills": ANALYST,
+    f"POST {LIST}/{{name}}/backfills/{{backfill}}": ANALYST,
     f"POST {LIST}/{{name}}/remove": ADMIN,
     f"GET {API}/openapi.json": VIEWER,
     f"GET {API}/status": VIEWER,
@@ -79,6 +82,10 @@ ACCESS = {
     f"GET {API}/integrations/{{name}}/polls": VIEWER,
     f"GET {API}/integrations/{{name}}/gaps": VIEWER,
     f"POST {API}/integrations/{{name}}/gaps/{{gap}}/close": ANALYST,
+    f"POST {API}/integrations/{{name}}/gaps/{{gap}}/recover": ANALYST,
+    f"GET {API}/integrations/{{name}}/backfills": VIEWER,
+    f"POST {API}/integrations/{{name}}/backfills": ANALYST,
+    f"POST {API}/integrations/{{name}}/backfills/{{backfill}}/{{deed}}": ANALYST,
     f"GET {API}/artifacts/search": VIEWER,
     f"GET {API}/artifacts/count": VIEWER,
     f"GET {API}/artifacts/{{id}}": VIEWER,
@@ -172,6 +179,8 @@ def _address(route: str) -> tuple[str, str]:
     method, _, path = route.partition(" ")
     path = (
         path.replace("{gap}", "1")
+        .replace("{backfill}", "1")
+        .replace("{deed}", "pause")
         .replace("{digest}", "0")
         .replace("{name:path}", "x.css")
         .replace("/new", "/new?kind=x")
