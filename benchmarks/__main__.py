@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 
+from benchmarks.bombs import bombs
 from benchmarks.commits import commits
 from benchmarks.freshness import freshness
 from benchmarks.idle import idle
@@ -18,6 +19,7 @@ ALL: dict[str, Callable[[], Mapping[str, float]]] = {
     "Committed by the journal alone": commits,
     "End to end": lambda: asyncio.run(end_to_end()),
     "From commit to searchable": lambda: asyncio.run(freshness()),
+    "Under bombs": lambda: asyncio.run(bombs()),
     "A thousand integrations": lambda: asyncio.run(idle()),
 }
 

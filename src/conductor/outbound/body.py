@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from hashlib import sha256
 
 from conductor.core.errors import Unavailable, UnexpectedResponse
@@ -13,6 +13,8 @@ from conductor.core.errors import Unavailable, UnexpectedResponse
 MAX_BODY = 8 * 1024 * 1024  # bytes, decompressed
 GRACE = 10.0  # seconds from the headers on, in which a body may come as slowly as it likes
 SLOWEST = 1024.0  # bytes a second after that, as they travel
+LARGE = 1024 * 1024  # bytes; no page of usual records comes near it
+HELD = 96 * 1024 * 1024  # bytes that all large answers may take together
 _PIECE = 64 * 1024  # bytes that are decompressed at once
 _GZIP = 16 + zlib.MAX_WBITS
 
@@ -31,8 +33,19 @@ class TooLarge(UnexpectedResponse):
         self.told = told
 
 
-async def read(chunks: AsyncIterator[bytes], headers: Mapping[str, str], *, limit: int = MAX_BODY) -> bytes:
-    """The decoded body.
+class Room:
+    """How many large answers are read at once, from all vendors together: the others wait when theirs grows large.
+
+    A thousand hostile vendors would fill the memory otherwise, each within its limit.
+    """
+
+    def __init__(self, limit: int = MAX_BODY) -> None:
+        self.limit = limit
+        self.places = asyncio.Semaphore(max(1, HELD // limit))
+
+
+async def read(chunks: AsyncIterator[bytes], headers: Mapping[str, str], room: Room) -> bytes:
+    """The decoded body, as large as the room's limit at the most.
 
     Raises TooLarge, UnexpectedResponse when it is damaged or encoded as we did not ask, Unavailable when it is cut
     short or comes too slowly.
@@ -40,42 +53,42 @@ async def read(chunks: AsyncIterator[bytes], headers: Mapping[str, str], *, limi
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("", "identity", "gzip"):
         raise UnexpectedResponse("The answer is encoded in a way we did not ask for.", code="source.encoding")
-    async with aclosing(_brisk(chunks)) as brisk:
-        if encoding == "gzip":
-            return await _gunzip(brisk, limit)
-        return await _plain(brisk, limit, headers.get("content-length", ""))
+    length = headers.get("content-length", "")
+    told = int(length) if encoding != "gzip" and length.isascii() and length.isdigit() else None
+    async with aclosing(_brisk(chunks)) as brisk, AsyncExitStack() as place:
+        body = _Body(room, told, place)
+        await (_gunzip if encoding == "gzip" else _plain)(brisk, body)
+        return body.whole()
 
 
 async def _brisk(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
     """The same chunks, as long as they come fast enough on the whole."""
-    begun = asyncio.get_running_loop().time()
-    seen = 0
+    loop = asyncio.get_running_loop()
+    seen, waited = 0, 0.0  # what we ourselves wait for is not the vendor's slowness
     while True:
+        begun = loop.time()
         try:
-            async with asyncio.timeout_at(begun + GRACE + seen / SLOWEST):
+            async with asyncio.timeout(GRACE + seen / SLOWEST - waited):
                 chunk = await anext(chunks)
         except StopAsyncIteration:
             return
         except TimeoutError as error:
             raise Unavailable("The answer comes too slowly.", code="net.timeout") from error
-        seen += len(chunk)
+        seen, waited = seen + len(chunk), waited + loop.time() - begun
         yield chunk
 
 
-async def _plain(chunks: AsyncIterator[bytes], limit: int, length: str) -> bytes:
-    body = _Body(limit, int(length) if length.isascii() and length.isdigit() else None)
+async def _plain(chunks: AsyncIterator[bytes], body: _Body) -> None:
     async for chunk in chunks:
-        body.add(chunk)
-    return body.whole()
+        await body.add(chunk)
 
 
-async def _gunzip(chunks: AsyncIterator[bytes], limit: int) -> bytes:
-    body = _Body(limit, None)
+async def _gunzip(chunks: AsyncIterator[bytes], body: _Body) -> None:
     stream = zlib.decompressobj(_GZIP)
     try:
         async for chunk in chunks:
             while chunk:  # in pieces, or one chunk of a bomb would be as large as the limit beside the body
-                body.add(stream.decompress(chunk, _PIECE))
+                await body.add(stream.decompress(chunk, _PIECE))
                 chunk = stream.unconsumed_tail
             if stream.unused_data:  # zlib would hoard it without limit, and a second member would be dropped
                 raise UnexpectedResponse("The answer goes on after its end.", code="source.encoding")
@@ -83,27 +96,29 @@ async def _gunzip(chunks: AsyncIterator[bytes], limit: int) -> bytes:
         raise UnexpectedResponse("The answer's compression is damaged.", code="source.encoding") from error
     if not stream.eof:
         raise Unavailable("The answer ended in the middle.", code="source.truncated")
-    return body.whole()
 
 
 class _Body:
     """What was read so far, in pieces: one buffer would be copied as it grows, and tiny chunks would each cost more
     than they hold."""
 
-    def __init__(self, limit: int, told: int | None) -> None:
-        self._limit = limit
+    def __init__(self, room: Room, told: int | None, place: AsyncExitStack) -> None:
+        self._room = room
         self._told = told
+        self._place = place
         self._size = 0
         self._pieces = [bytearray()]
 
-    def add(self, chunk: bytes) -> None:
-        """Keep this too. Raises TooLarge."""
+    async def add(self, chunk: bytes) -> None:
+        """Keep this too, once there is room for it. Raises TooLarge."""
+        if self._size <= LARGE < self._size + len(chunk):
+            await self._place.enter_async_context(self._room.places)
         self._size += len(chunk)
         if len(self._pieces[-1]) >= _PIECE:
             self._pieces.append(bytearray())
         self._pieces[-1] += chunk
-        if self._size > self._limit:
-            raise TooLarge(self._digest(), self._limit, self._told)
+        if self._size > self._room.limit:
+            raise TooLarge(self._digest(), self._room.limit, self._told)
 
     def whole(self) -> bytes:
         """All of it."""
@@ -111,7 +126,7 @@ class _Body:
 
     def _digest(self) -> bytes:
         """Of exactly as many bytes as are taken, so that the same record gives the same digest however it came."""
-        found, left = sha256(), self._limit
+        found, left = sha256(), self._room.limit
         for piece in self._pieces:
             found.update(memoryview(piece)[:left])
             left -= min(left, len(piece))

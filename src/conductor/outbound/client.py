@@ -72,7 +72,7 @@ Opener = Callable[["Route"], httpx2.AsyncBaseTransport]
 @dataclass(frozen=True, slots=True)
 class Route:
     """How a client gets out: the guard's policy, further certificates to trust (PEM), a proxy, and who named it;
-    and the largest answer that is read (bytes).
+    and the room for large answers.
 
     `opener` replaces the sockets, guard and all, for a vendor that is simulated without any.
     """
@@ -82,7 +82,7 @@ class Route:
     proxy: str = ""
     proxy_password: str = ""
     proxy_trusted: bool = False
-    max_body: int = body.MAX_BODY
+    room: body.Room = field(default_factory=body.Room)
     opener: Opener | None = None
 
 
@@ -205,7 +205,7 @@ class Client:
         try:
             # Repeated headers are joined by a comma, which makes a stacked encoding visible.
             lowered = {name.lower(): value for name, value in response.headers.items()}
-            content = await body.read(response.aiter_raw(), lowered, limit=self._route.max_body)
+            content = await body.read(response.aiter_raw(), lowered, self._route.room)
         except (SourceError, httpx2.HTTPError) as error:
             if isinstance(error, SourceError):
                 error.facts.setdefault("domain", _host(url))

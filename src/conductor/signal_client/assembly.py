@@ -14,7 +14,7 @@ from conductor.core.connector import Connector
 from conductor.core.errors import NotFound
 from conductor.core.integration import Integration
 from conductor.observe import redactor
-from conductor.outbound.body import MAX_BODY
+from conductor.outbound.body import MAX_BODY, Room
 from conductor.outbound.client import Client, Opener, Route
 from conductor.outbound.guard import Policy
 from conductor.outbound.oauth2 import TokenSource
@@ -62,6 +62,7 @@ class Assembly:
         self._egress = egress
         self._limiters = Limiters()
         self._tenants: dict[int, tuple[int, str]] = {}  # by integration: its revision, its tenant
+        self._room = Room(egress.max_body)
 
     async def source(self, integration: Integration) -> Source:
         """A stored integration's source. Raises SecretUnreadable, NotFound, Invalid."""
@@ -120,7 +121,7 @@ class Assembly:
             proxy=config.proxy or self._egress.proxy,
             proxy_password=config.proxy_password.get_secret_value(),
             proxy_trusted=not own,
-            max_body=self._egress.max_body,
+            room=self._room,
             opener=self._egress.opener,
         )
 

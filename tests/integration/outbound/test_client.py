@@ -274,20 +274,54 @@ class Counted:
 def test_f18_reading_stops_early(encoding: str, first: bytes, chunk: bytes, most: int) -> None:
     chunks = Counted(first, chunk, 1000)
     with pytest.raises(UnexpectedResponse):
-        asyncio.run(body.read(aiter(chunks), {"content-encoding": encoding}, limit=MIB))
+        asyncio.run(body.read(aiter(chunks), {"content-encoding": encoding}, body.Room(MIB)))
     assert chunks.taken <= most
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_f18_all_vendors_together_hold_only_so_many_large_answers(encoding: str) -> None:
+    """Twenty vendors whose answers stop growing at 7 MiB; the thirteenth waits at 1 MiB, small ones never do."""
+    room, taken = body.Room(), [0] * 20
+    packer = zlib.compressobj(9, wbits=31)
+    piece = bytes(256 * 1024)
+    packed = [packer.compress(piece) + packer.flush(zlib.Z_SYNC_FLUSH) for _ in range(28)]
+
+    async def growing(number: int) -> AsyncIterator[bytes]:
+        for index in range(28):
+            taken[number] += len(piece)
+            yield packed[index] if encoding == "gzip" else piece
+        await asyncio.sleep(9)
+
+    async def small() -> AsyncIterator[bytes]:
+        yield gzip.compress(b"[]") if encoding == "gzip" else b"[]"
+
+    async def scenario() -> int:
+        headers = {"content-encoding": encoding}
+        reading = [asyncio.create_task(body.read(growing(number), headers, room)) for number in range(20)]
+        await asyncio.sleep(5)
+        assert await body.read(small(), headers, room) == b"[]"
+        held = sum(taken)
+        for task in reading:
+            task.cancel()
+        await asyncio.gather(*reading, return_exceptions=True)
+        assert not room.places.locked()
+        return held
+
+    held = virtual.run(scenario())
+    assert held <= body.HELD + 20 * (body.LARGE + len(piece))
+    assert sum(size > 2 * body.LARGE for size in taken) == body.HELD // body.MAX_BODY
 
 
 def test_f20_an_answer_that_is_too_large_is_known_by_a_hash_of_what_was_seen(get: Get, world: World) -> None:
     """The same whether it came packed or not; its length is known where the server told it."""
     content = b"[" + bytes(range(256)) * 8192 + b"]"
-    small = through(world, max_body=MIB)
+    small = through(world, room=body.Room(MIB))
     plain, packed = get(reply(content), by=small)[0], get(zipped(content), by=small)[0]
     assert isinstance(plain, body.TooLarge)
     assert isinstance(packed, body.TooLarge)
     assert plain.sha256 == packed.sha256 == hashlib.sha256(content[:MIB]).digest()
     assert (plain.told, packed.told, plain.facts["limit"]) == (len(content), None, MIB)
-    assert get(reply(content), by=through(world, max_body=len(content)))[0].body == content
+    assert get(reply(content), by=through(world, room=body.Room(len(content))))[0].body == content
 
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip", ""])
@@ -300,7 +334,7 @@ def test_f18_the_limit_is_exact(encoding: str, piece: int) -> None:
     def read(size: int) -> bytes:
         content = bytes(size)
         packed = gzip.compress(content) if encoding == "gzip" else content
-        return asyncio.run(body.read(pieces(packed), {"content-encoding": encoding}, limit=1000))
+        return asyncio.run(body.read(pieces(packed), {"content-encoding": encoding}, body.Room(1000)))
 
     for size in (0, 999, 1000):
         assert read(size) == bytes(size)
