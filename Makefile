@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SRC := pyproject.toml
 
-.PHONY: demo run test check simulate bench killpoints powerloss lock sbom clean
+.PHONY: demo run test check simulate bench killpoints powerloss lock sbom fuzz clean
 
 demo: .venv/runtime.stamp
 	@$(BIN)/python tools/demo.py
@@ -40,6 +40,12 @@ powerloss: .venv/dev.stamp
 
 sbom:
 	@$(PYTHON) tools/sbom.py
+
+# One target of tests/fuzz for some minutes. Needs atheris, which is not locked: it says so when it is missing.
+TARGET ?= pages
+FUZZ_SECONDS ?= 300
+fuzz: .venv/dev.stamp
+	@cd tests && $(CURDIR)/$(BIN)/python -m fuzz $(TARGET) -max_total_time=$(FUZZ_SECONDS) -max_len=4000
 
 lock:
 	tools/lock.sh
