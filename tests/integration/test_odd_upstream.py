@@ -268,7 +268,7 @@ def test_f33_a_clock_that_is_an_hour_wrong_changes_nothing_and_is_told(tmp_path:
         def vendor() -> Any:
             return clock.now() + timedelta(hours=hours)
 
-        async with collecting(tmp_path, TenantSpec(history=400, days=0.99, late=0.1, late_by=1.0), now=vendor) as it:
+        async with collecting(tmp_path, TenantSpec(history=2500, days=0.999, late=0.1, late_by=1.0), now=vendor) as it:
             await it.add(plan="starter", test=True)
             for _ in range(3):
                 assert (await it.poll()).result == "ok"

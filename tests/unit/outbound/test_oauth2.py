@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -44,6 +45,7 @@ class Memory:
     def __init__(self, saved: bytes | None = None) -> None:
         self.saved = saved
         self.loads = 0
+        self.promoted: list[tuple[str, str]] = []
 
     async def load(self) -> bytes | None:
         self.loads += 1
@@ -51,6 +53,9 @@ class Memory:
 
     async def save(self, sealed: bytes | None) -> None:
         self.saved = sealed
+
+    async def promote(self, refused: str, accepted: str) -> None:
+        self.promoted.append((refused, accepted))
 
 
 Scenario = Callable[[Callable[..., Awaitable[Token]], Any], Awaitable[Any]]
@@ -69,8 +74,8 @@ def run(authority: trustme.CA, wire: Callable[..., Any]) -> Run:
             async with wire(*script) as server, Client("acme", route, limiter, lambda n: Allowance(n, n)) as http:
                 grant = Grant(server.url("/oauth/token"), "id", "s3cret", "https://acme/api/v2/")
 
-                async def ask(source: TokenSource, **more: Any) -> Token:
-                    return await source.token(http, grant, **more)
+                async def ask(source: TokenSource, spare: str = "", **more: Any) -> Token:
+                    return await source.token(http, replace(grant, spare_secret=spare), **more)
 
                 return await scenario(ask, server)
 
@@ -349,6 +354,47 @@ def test_f05_a_quota_of_tokens_is_waited_for(run: Run) -> None:
     error, _ = refusal(run, reply(b"{}", "429 Too Many", "Retry-After: 2400"))
     assert isinstance(error, RateLimited)
     assert error.retry_after == 2400.0
+
+
+REFUSED = reply({"error": "access_denied", "error_description": "Unauthorized"}, "401 Unauthorized")
+
+
+def test_f06_the_spare_secret_is_tried_once_the_other_is_refused_and_first_from_then_on(run: Run) -> None:
+    memory = Memory()
+
+    async def scenario(ask: Any, server: Any) -> list[bytes]:
+        source = TokenSource(memory)
+        first = await ask(source, spare="coming")
+        await ask(source, spare="coming", instead_of=first)
+        return [asked.partition(b"client_secret=")[2].partition(b"&")[0] for asked in server.requests]
+
+    assert run(scenario, REFUSED, issued("one"), issued("two")) == [b"s3cret", b"coming", b"coming"]
+    assert memory.promoted == [("s3cret", "coming")]
+
+
+@pytest.mark.parametrize("answer", [reply({"error": "access_denied"}, "403 Forbidden"), reply({}, "500 Oops")])
+def test_f06_what_is_no_matter_of_the_secret_costs_no_second_try(run: Run, answer: bytes) -> None:
+    memory = Memory()
+
+    async def scenario(ask: Any, server: Any) -> int:
+        with pytest.raises(ConductorError):
+            await ask(TokenSource(memory), spare="coming")
+        return len(server.requests)
+
+    assert run(scenario, answer) == 1
+    assert memory.promoted == []
+
+
+def test_f06_a_refusal_of_both_is_told_and_promotes_nothing(run: Run) -> None:
+    memory = Memory()
+
+    async def scenario(ask: Any, server: Any) -> int:
+        with pytest.raises(TokenRefused):
+            await ask(TokenSource(memory), spare="coming")
+        return len(server.requests)
+
+    assert run(scenario, REFUSED) == 2
+    assert memory.promoted == []
 
 
 def test_a_token_does_not_show_itself() -> None:
