@@ -21,7 +21,7 @@ from conductor.analytics.engine import Analytics
 from conductor.core.errors import KeyWrong, SettingsError, StoreBusy, StoreError
 from conductor.indexer.indexer import Indexer, reader_of
 from conductor.observe import Metrics
-from conductor.operations import accounts, keys, upkeep
+from conductor.operations import accounts, keys, retention, upkeep
 from conductor.operations.system import Options, System
 from conductor.outbound.client import Opener
 from conductor.outbound.guard import Policy
@@ -110,6 +110,7 @@ async def serve(settings: Settings, announce: Callable[[Started], None]) -> None
         room = Room(directory, settings.min_free_mb * MIB)
         room.make_start_possible()
         async with opened(settings, directory, base_url=listening.url) as system:
+            await retention.note_setting(system)
             await _first_admin(settings, system)
             stop = asyncio.Event()
             web = [

@@ -17,6 +17,7 @@ COMMANDS = {
     "search": ("search", "Search the stored events."),
     "user": ("user", "Manage users."),
     "key": ("key", "Change the master key."),
+    "audit": ("audit", "Show who did what, and prove the log."),
     "db": ("db", "Check, back up and restore what is stored."),
     "simulate": ("simulate", "Run a simulated vendor to try Conductor against."),
     "version": ("version", "Print the version."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from conductor.core import clock, health, schedule
@@ -91,12 +92,12 @@ async def add(
     config = configs.parse(kind, name, values)
     await _refuse_taken(system, name)
     if test:
-        await _must_pass(system, slug, config, told)
+        await _must_pass(system, slug, config, by, told)
 
     def save(connection: Connection) -> Integration:
         added = integrations.add(connection, name, slug, config.public(), enabled=enabled, by=by)
         _seal(system, connection, added, config, by)
-        detail = {"connector": slug, "enabled": enabled}
+        detail = {"connector": slug, "enabled": enabled, "secrets": sorted(config.secrets())}
         audit.append(connection, by, "integration.added", name, detail)
         return added
 
@@ -128,7 +129,7 @@ async def edit(
     if new_name and new_name != name:
         await _refuse_taken(system, new_name)
     if test and configs.needs_test(old, config, values):
-        await _must_pass(system, old.connector, config)
+        await _must_pass(system, old.connector, config, by)
 
     def save(connection: Connection) -> Integration:
         on = old.enabled if enabled is None else enabled
@@ -147,14 +148,14 @@ async def edit(
 
 
 async def check(
-    system: System, slug: str, values: Mapping[str, Any], *, name: str | None = None
+    system: System, slug: str, values: Mapping[str, Any], *, by: str, name: str | None = None
 ) -> AsyncIterator[CheckStep]:
     """The connection test of typed values, or of a saved integration (`name`) with some of them changed."""
     if name is not None:
         config = await configs.merged(system, await find(system, name), values, name)
     else:
         config = system.catalog.get(slug).Config.parse(values)
-    async for step in _steps(system, slug, config):
+    async for step in _steps(system, slug, config, by):
         yield step
 
 
@@ -309,9 +310,9 @@ async def _refuse_taken(system: System, name: str) -> None:
 
 
 async def _must_pass(
-    system: System, slug: str, config: Config, told: Callable[[CheckStep], None] | None = None
+    system: System, slug: str, config: Config, by: str, told: Callable[[CheckStep], None] | None = None
 ) -> None:
-    steps = [step async for step in _steps(system, slug, config)]
+    steps = [step async for step in _steps(system, slug, config, by)]
     if told is not None:
         for step in steps:
             told(step)
@@ -319,14 +320,22 @@ async def _must_pass(
         raise CheckFailed(steps)
 
 
-async def _steps(system: System, slug: str, config: Config) -> AsyncIterator[CheckStep]:
-    """The connector's steps, each with the words of its advice."""
+async def _steps(system: System, slug: str, config: Config, by: str) -> AsyncIterator[CheckStep]:
+    """The connector's steps, each with the words of its advice. What the guard or TLS refuses is written down."""
     source = system.assembly.trial(slug, config)
     try:
         async for step in source.connector.check():
+            action = audit.refusal(step.code or "")
+            if action is not None and step.state is StepState.FAILED:
+                detail = {"code": step.code, "test": True, **step.facts}
+                await system.database.write(partial(_refused, by=by, action=action, target=slug, detail=detail))
             yield _told(system, step)
     finally:
         await source.close()
+
+
+def _refused(connection: Connection, *, by: str, action: str, target: str, detail: Mapping[str, Any]) -> None:
+    audit.append(connection, by, action, target, detail)
 
 
 def _told(system: System, step: CheckStep) -> CheckStep:

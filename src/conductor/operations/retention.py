@@ -8,11 +8,12 @@ from conductor.analytics import artifacts
 from conductor.core import clock
 from conductor.core.integration import Integration
 from conductor.operations.system import System
-from conductor.store import backfills, cursors, expiry, integrations, polls
+from conductor.store import audit, backfills, cursors, expiry, facts, integrations, polls
 from conductor.store.database import Connection
 
 KEY_SLACK = timedelta(days=7, hours=1)  # beyond the vendor's retention: a week, and the longest overlap
 AUDITS_KEPT = timedelta(days=7)  # what they found is in the gaps
+SETTING = "retention_days"  # the fact that holds what was set at the last start
 LONGEST_UPSTREAM = timedelta(days=30)  # of all vendors
 
 
@@ -29,7 +30,28 @@ async def expire(system: System) -> dict[str, int]:
     gone["keys"] = await system.database.write(lambda connection: expiry.expire_keys(connection, known_until))
     gone["audits"] = await system.database.write(lambda connection: backfills.expire(connection, now - AUDITS_KEPT))
     gone["polls"] = await system.database.write(lambda connection: polls.expire(connection, now - keep))
+    if gone["batches"]:
+        await system.database.write(
+            lambda connection: audit.append(connection, "conductor", "events.expired", "journal", gone)
+        )
     return gone
+
+
+def _note(connection: Connection, gone: dict[str, int]) -> None:
+    audit.append(connection, "conductor", "events.expired", "journal", gone)
+
+
+async def note_setting(system: System) -> None:
+    """Write down that the retention was changed; it is set from outside, so a start is when that is noticed."""
+    days = str(system.settings.retention_days)
+
+    def work(connection: Connection) -> None:
+        before = facts.replace(connection, SETTING, days)
+        if before not in (None, days):
+            detail = {"days": [before, days]}
+            audit.append(connection, "environment", "retention.changed", "retention", detail)
+
+    await system.database.write(work)
 
 
 async def _expire_batches(system: System, integration: Integration, before: datetime) -> int:

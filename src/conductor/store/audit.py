@@ -12,13 +12,14 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, or_, select, update
 
 from conductor.core import clock
 from conductor.store import chain, schema
 
 HEAD = "audit_chain"  # the fact that holds the end of the chain
 _table = schema.audit
+_REFUSALS = {"net.address.": "egress.blocked", "net.port.": "egress.blocked", "net.tls.": "tls.failed"}
 _WORDS = ("actor", "address", "action", "target", "detail")
 _READ_HEAD = select(schema.facts.c.value).where(schema.facts.c.name == HEAD)
 _HEAD = _READ_HEAD.with_for_update()
@@ -41,6 +42,20 @@ class Entry:
     action: str
     target: str
     detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which entries: by actor and action, and by words that stand anywhere in them."""
+
+    text: str = ""
+    actor: str = ""
+    action: str = ""
+
+
+def refusal(code: str) -> str | None:
+    """The deed that an error's code is in this log, None for most: the egress guard's blocks, and TLS failures."""
+    return next((action for area, action in _REFUSALS.items() if code.startswith(area)), None)
 
 
 def append(
@@ -71,11 +86,13 @@ def _lost_head(connection: Connection) -> chain.AuditHead:
     return head
 
 
-def recent(connection: Connection, limit: int, before: int | None = None) -> list[Entry]:
+def recent(connection: Connection, limit: int, before: int | None = None, wanted: Wanted | None = None) -> list[Entry]:
     """The newest first; `before` is an entry's id, to page on."""
     query = select(_table).order_by(_table.c.id.desc()).limit(limit)
     if before is not None:
         query = query.where(_table.c.id < before)
+    if wanted is not None:
+        query = query.where(*_conditions(wanted))
     rows = connection.execute(query)
     plain = ("id", "actor", "address", "action", "target")
     return [
@@ -86,6 +103,16 @@ def recent(connection: Connection, limit: int, before: int | None = None) -> lis
         )
         for row in rows
     ]
+
+
+def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
+    """Words as they are typed; nothing in them has a meaning of its own."""
+    exact = {"actor": wanted.actor, "action": wanted.action}
+    chosen = [_table.c[name] == value for name, value in exact.items() if value]
+    columns = [_table.c[name] for name in ("actor", "address", "action", "target", "detail")]
+    for word in wanted.text.lower().split():
+        chosen.append(or_(*(func.lower(column).contains(word, autoescape=True) for column in columns)))
+    return chosen
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select,
 
 from conductor.core import clock
 from conductor.core.poll import OK, RUNNING, Poll
-from conductor.store import journal, schema
+from conductor.store import audit, journal, schema
 from conductor.store.journal import LIVE, Position
 
 SITTINGS = 12  # of a lane, from which its pace is told
@@ -65,7 +65,23 @@ def end(connection: Connection, poll_id: int, outcome: Outcome, now: datetime) -
         "rate_remaining": outcome.rate_remaining,
     }
     connection.execute(update(_table).where(_table.c.id == poll_id).values(values))
+    _audit_refusal(connection, poll_id, outcome)
     return get(connection, poll_id)
+
+
+def _audit_refusal(connection: Connection, poll_id: int, outcome: Outcome) -> None:
+    """A guard's block or a TLS failure goes into the audit log when it begins, not with every poll."""
+    action = audit.refusal(outcome.result)
+    if action is None:
+        return
+    here = select(_table.c.integration_id).where(_table.c.id == poll_id).scalar_subquery()
+    before = select(_table.c.result).where(_table.c.integration_id == here, _table.c.id < poll_id)
+    last = connection.execute(before.order_by(_table.c.id.desc()).limit(1)).scalar()
+    if last == outcome.result:
+        return
+    names = schema.integrations
+    name = connection.execute(select(names.c.name).where(names.c.id == here)).scalar_one()
+    audit.append(connection, "conductor", action, name, {"code": outcome.result, **(outcome.facts or {})})
 
 
 def fail(connection: Connection, integration_id: int, outcome: Outcome, now: datetime) -> None:

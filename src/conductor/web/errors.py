@@ -30,6 +30,7 @@ from conductor.core.errors import (
     StoreAway,
     StoreFull,
 )
+from conductor.operations import auditing
 from conductor.operations.integrations import CheckFailed
 from conductor.operations.sessions import LoginFailed, TooManyAttempts
 from conductor.store.vault import SecretUnreadable
@@ -152,7 +153,16 @@ async def _conductor_error(request: Request, error: Exception) -> Response:
     told = problem(error, request.app.state.system.catalog.advice)
     if told is UNEXPECTED:
         raise error
+    if isinstance(error, Forbidden):
+        await _write_down(request)
     return answer(request, told)
+
+
+async def _write_down(request: Request) -> None:
+    """Who asked for what they may not have."""
+    user, address = getattr(request.state, "user", None), request.client.host if request.client else ""
+    what = f"{request.method} {request.url.path}"[:500]
+    await auditing.denied(request.app.state.system, user, what, address)
 
 
 async def _invalid_request(request: Request, error: Exception) -> Response:

@@ -37,7 +37,7 @@ async def add(request: Request, user: Admin, kind: str) -> Response:
     typed = integration_form.parse(empty.connector, await forms.values(request))
     try:
         if typed.do == TEST:
-            steps = await _steps(integrations.check(system, kind, typed.values))
+            steps = await _steps(integrations.check(system, kind, typed.values, by=user.email))
             return _add_page(request, refilled(empty, typed, steps=steps))
         off = typed.do == SAVE_OFF
         added = await integrations.add(
@@ -57,7 +57,9 @@ async def edit(request: Request, user: Admin, name: str) -> Response:
     typed = integration_form.parse(before.connector, await forms.values(request))
     try:
         if typed.do == TEST:
-            steps = await _steps(integrations.check(system, before.connector.slug, typed.values, name=name))
+            steps = await _steps(
+                integrations.check(system, before.connector.slug, typed.values, by=user.email, name=name)
+            )
             return await listing.page(request, found, tab="settings", form=refilled(before, typed, steps=steps))
         off = typed.do == SAVE_OFF
         changed = await integrations.edit(

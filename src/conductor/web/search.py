@@ -14,9 +14,9 @@ from starlette.responses import Response
 
 from conductor.analytics.syntax import QueryError
 from conductor.core.errors import Invalid, NotFound
-from conductor.operations import search
+from conductor.operations import auditing, search
 from conductor.operations.search import GapInRange, Result
-from conductor.web import event, ranges, shell, show
+from conductor.web import auth, event, ranges, shell, show
 from conductor.web.auth import Viewer
 from conductor.web.ranges import Range
 from conductor.web.render import pages, see_other
@@ -85,6 +85,7 @@ async def _answer(request: Request, user: Viewer, view: View) -> Response:
         async with request.app.state.turns.take(user.email):
             asked = view.request
             result, count = await asyncio.gather(search.search(system, asked), search.count(system, asked))
+        await auditing.searched(system, user, asked, auth.client_address(request))
         context |= {"result": result, "count": count, "entries": entries(result)}
         context["empty"] = None if result.rows else await _why_empty(request, result)
     except QueryError as error:

@@ -1,6 +1,6 @@
 """REST under /api/v1: the same operations as the pages, as JSON."""
 
-from conductor.web.api import artifacts, backfills, integrations, keeping, people, status
+from conductor.web.api import artifacts, audit, backfills, integrations, keeping, people, status
 
 ROUTERS = (
     status.router,
@@ -9,4 +9,5 @@ ROUTERS = (
     artifacts.router,
     people.router,
     keeping.router,
+    audit.router,
 )

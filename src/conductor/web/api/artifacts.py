@@ -9,8 +9,8 @@ from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from conductor.operations import proof, search
-from conductor.web import shapes
+from conductor.operations import auditing, proof, search
+from conductor.web import auth, shapes
 from conductor.web.auth import Viewer
 
 router = APIRouter(prefix="/api/v1/artifacts", tags=["artifacts"])
@@ -36,7 +36,9 @@ async def find(request: Request, user: Viewer, asked: Asked) -> Response:
     """The newest matches; `next` is the `after` of the next page."""
     state = request.app.state
     async with state.turns.take(user.email):
-        return _json(shapes.result(await search.search(state.system, asked)))
+        found = await search.search(state.system, asked)
+    await auditing.searched(state.system, user, asked, auth.client_address(request))
+    return _json(shapes.result(found))
 
 
 @router.get("/count")
@@ -44,7 +46,9 @@ async def count(request: Request, user: Viewer, asked: Asked) -> Response:
     """How many match, exactly."""
     state = request.app.state
     async with state.turns.take(user.email):
-        return _json({"count": await search.count(state.system, asked)})
+        number = await search.count(state.system, asked)
+    await auditing.searched(state.system, user, asked, auth.client_address(request))
+    return _json({"count": number})
 
 
 @router.get("/{id}")

@@ -94,7 +94,7 @@ async def test(request: Request, user: Admin, body: Tested) -> dict[str, Any]:
     slug = body.connector or ""
     if body.name is not None:
         slug = (await integrations.find(system, body.name)).connector
-    steps = integrations.check(system, slug, body.config, name=body.name)
+    steps = integrations.check(system, slug, body.config, by=user.email, name=body.name)
     told = [shapes.step(step, system.catalog.advice) async for step in steps]
     return {"ok": all(step["state"] != "failed" for step in told), "steps": told}
 

@@ -1,0 +1,66 @@
+"""The audit log, to read and to prove; and the deeds that no other operation writes down."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from conductor.core import clock
+from conductor.core.errors import StorePaused
+from conductor.observe import log
+from conductor.operations.accounts import HasDatabase, User
+from conductor.operations.search import Request
+from conductor.store import audit
+from conductor.store.audit import Entry, Verdict, Wanted
+from conductor.store.database import Connection
+
+__all__ = ["Entry", "Verdict", "Wanted", "denied", "entries", "searched", "told", "verify"]
+
+
+async def entries(system: HasDatabase, wanted: Wanted, limit: int, before: int | None = None) -> Sequence[Entry]:
+    """The newest entries first; `before` is an id, to page on."""
+    return await system.database.read(lambda connection: audit.recent(connection, limit, before, wanted))
+
+
+async def verify(system: HasDatabase) -> Verdict:
+    """Prove that no entry was changed, removed or added past Conductor."""
+    return await system.database.read(audit.verify)
+
+
+async def denied(system: HasDatabase, user: User | None, what: str, address: str) -> None:
+    """Somebody asked for what they may not have."""
+    actor = user.email if user else "unknown"
+    await _note(system, lambda connection: audit.append(connection, actor, "access.denied", what, address=address))
+
+
+async def searched(system: HasDatabase, user: User, asked: Request, address: str) -> None:
+    """Somebody has searched. The further pages of a search are no deed of their own."""
+    if asked.after:
+        return
+    words = {"q": asked.q, "last": asked.last, "from": asked.start, "to": asked.end}
+    detail = {name: value for name, value in words.items() if value is not None}
+    await _note(
+        system, lambda connection: audit.append(connection, user.email, "search", "events", detail, address=address)
+    )
+
+
+async def _note(system: HasDatabase, work: Callable[[Connection], None]) -> None:
+    """While the disk is full nothing can be written down, but the events can be read all the same."""
+    try:
+        await system.database.write(work)
+    except StorePaused:
+        log(logging.WARNING, "audit: an entry could not be written", {})
+
+
+def told(entry: Entry) -> dict[str, Any]:
+    """An entry as JSON tells it."""
+    return {
+        "id": entry.id,
+        "time": clock.to_text(entry.time),
+        "actor": entry.actor,
+        "address": entry.address,
+        "action": entry.action,
+        "target": entry.target,
+        "detail": dict(entry.detail),
+    }
