@@ -13,6 +13,7 @@ from benchmarks.bombs import bombs
 from benchmarks.commits import commits
 from benchmarks.freshness import freshness
 from benchmarks.idle import idle
+from benchmarks.proof import proof, start
 from benchmarks.throughput import end_to_end
 
 ALL: dict[str, Callable[[], Mapping[str, float]]] = {
@@ -20,6 +21,8 @@ ALL: dict[str, Callable[[], Mapping[str, float]]] = {
     "End to end": lambda: asyncio.run(end_to_end()),
     "From commit to searchable": lambda: asyncio.run(freshness()),
     "Under bombs": lambda: asyncio.run(bombs()),
+    "Ten million proved": proof,
+    "Ten million started": start,
     "A thousand integrations": lambda: asyncio.run(idle()),
 }
 

@@ -126,6 +126,7 @@ AHEAD -= {"f29", "f30", "f31", "f60"}
 AHEAD -= {f"s{number:02}" for number in (4, 6, 7, 8, 10, 11, 13, 14, 15, 16, 17, 18, 21, 22, 23, 25, 27, 31, 36)}
 AHEAD -= {"f64", "f65", "f66", "f67", "f69", "f70", "f71"}
 _ROW = re.compile(r"(?<=[_/\[-])([fs])(\d\d)(?=[_\]\[/-]|$)")
+AHEAD -= {"f52", "f53", "s19", "s29"}
 _results: dict[str, set[str]] = defaultdict(set)
 AHEAD -= {"f49", "f50", "f54"}
 

@@ -170,6 +170,7 @@ def _system(
 def _upkeep(system: System, room: Room) -> dict[str, Coroutine[Any, Any, None]]:
     return {
         "retention": upkeep.expire(system, room),
+        "proof": upkeep.prove(system),
         "room": upkeep.mind_room(system, room),
         "loop": upkeep.mind_loop(system.metrics),
         "store": system.database.watch(),

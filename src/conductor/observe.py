@@ -127,6 +127,9 @@ class Metrics:
             names,
             registry=self.registry,
         )
+        self.broken = Gauge(
+            "conductor_evidence_broken", "Integrations whose stored events were not as written.", registry=self.registry
+        )
         self.free = Gauge("conductor_disk_free_bytes", "Free on the disk that holds the data", registry=self.registry)
         self.loop_lag = Gauge("conductor_loop_lag_seconds", "How late the event loop was last", registry=self.registry)
         self.stalls = Counter("conductor_stalls", "Times the process stood still", registry=self.registry)

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import worlds
 
-from conductor.operations import integrations, proof
+from conductor.operations import auditing, integrations, proof, upkeep
 from conductor.simulator.tenant import TenantSpec
-from conductor.store import zstd
+from conductor.store import facts, zstd
+from conductor.store.database import Connection
 
 
 def check(data: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -69,3 +70,37 @@ def test_there_is_nothing_to_check_where_there_is_no_database(tmp_path: Path) ->
     said = check(tmp_path)
     assert said.returncode == 2
     assert "There is no database" in said.stderr
+
+
+def test_a_running_conductor_proves_what_it_stores_once_a_week(tmp_path: Path) -> None:
+    async def checked(world: worlds.Collecting) -> list[dict[str, object]]:
+        """What a week later's look writes down, nothing for none."""
+        looking = asyncio.create_task(upkeep.prove(world.system))
+        await asyncio.sleep(0)
+        while not looking.done() and not (entries := await told(world)):
+            await asyncio.sleep(0.01)
+        looking.cancel()
+        return entries
+
+    async def told(world: worlds.Collecting) -> list[dict[str, object]]:
+        found = await auditing.entries(world.system, auditing.Wanted(action="database.checked"), 10)
+        return [dict(entry.detail) for entry in found]
+
+    async def work() -> None:
+        async with worlds.collecting(tmp_path, TenantSpec(history=150)) as world:
+            await world.add()
+            await world.poll()
+            assert not await world.system.database.write(upkeep._due)  # the first week begins
+            assert not await world.system.database.write(upkeep._due)
+            await world.system.database.write(lambda connection: facts.replace(connection, upkeep.PROVED, "0"))
+            assert await checked(world) == [{"intact": True, "integrations": [], "damage": 0}]
+            await world.system.database.write(damage_and_age)
+            await upkeep._prove(world.system)
+            assert (await told(world))[0] == {"intact": False, "integrations": ["prod"], "damage": 0}
+            assert world.system.metrics.broken._value.get() == 1
+
+    worlds.run(work)
+
+
+def damage_and_age(connection: Connection) -> None:
+    connection.exec_driver_sql("UPDATE batches SET committed_at = 0 WHERE batch = 2")

@@ -6,7 +6,7 @@ It reads beside a running Conductor, or without one, and changes nothing.
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -42,14 +42,17 @@ class Report:
         return not (broken or self.damage or self.cursors or self.unreadable or self.audit.broken is not None)
 
 
-def check(url: str, *, every_key: bool = False) -> Report:
-    """Prove everything. Blocks for as long as it takes to read the database twice; runs in threads of its own."""
-    depth = Depth(clock.now() - LONGEST_UPSTREAM - KEY_SLACK + DAY, every_key)
+def check(url: str, *, every_key: bool = False, stopped: Callable[[], bool] = lambda: False) -> Report:
+    """Prove everything. Blocks for as long as it takes to read the database twice; runs in threads of its own.
+
+    Once `stopped` is true it ends soon, with a report that is not intact.
+    """
+    depth = Depth(clock.now() - LONGEST_UPSTREAM - KEY_SLACK + DAY, every_key, stopped)
     engine = reading(url)
     chains: list[Proof] = []
     try:
         with ThreadPoolExecutor(1, "damage") as thread:
-            damaged = thread.submit(damage.thorough, engine)
+            damaged = thread.submit(damage.thorough, engine, stopped)
             try:
                 with translated(engine):
                     chains += evidence.prove(engine, depth)

@@ -5,6 +5,8 @@ PostgreSQL looks after its own pages; there is nothing to do for it here.
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import sqlalchemy
@@ -15,6 +17,7 @@ from conductor.store import evidence, schema
 
 SMALL = 64 * 2**20  # bytes of a file that is read whole at each start
 LARGE = frozenset({"batches", "signal_keys", "polls"})  # tables that are left to the thorough check
+STEPS = 100_000  # of SQLite's machine between two looks whether to stop
 MOST = 20  # findings that are told
 
 
@@ -36,11 +39,14 @@ def refuse_torn(engine: Engine) -> None:
                 raise corrupt(engine.url, what)
 
 
-def thorough(engine: Engine) -> list[str]:
-    """What SQLite itself finds wrong with the whole file; nothing for PostgreSQL."""
+def thorough(engine: Engine, stopped: Callable[[], bool] = lambda: False) -> list[str]:
+    """What SQLite itself finds wrong with the whole file; nothing for PostgreSQL. Ends soon once `stopped` is true."""
     if engine.dialect.name != "sqlite":
         return []
     with engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        driver.set_progress_handler(stopped, STEPS)
         try:
             found = _pragma(connection, f"PRAGMA integrity_check({MOST})")
             foreign = connection.exec_driver_sql("PRAGMA foreign_key_check").all()

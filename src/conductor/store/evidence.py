@@ -8,7 +8,7 @@ journal may grow, and lose its beginning to the retention, meanwhile.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, Row, bindparam, select
 
 from conductor.core import clock
 from conductor.core import signal as signals
-from conductor.core.errors import NotFound
+from conductor.core.errors import NotFound, StoreError
 from conductor.store import chain, journal, schema, zstd
 
 CHUNK = 50  # batches proved at once
@@ -48,6 +48,7 @@ class Depth:
 
     keys_since: datetime
     every_key: bool = False
+    stopped: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +162,8 @@ def _prove(engine: Engine, threads: ThreadPoolExecutor, fence: Row[Any], depth: 
     waiting: deque[tuple[_Chunk, Future[Broken | None]]] = deque()
     reached = _End(fence.expired_batch, fence.expired_chain)
     for chunk in _chunks(engine, fence, reached):
+        if depth.stopped():
+            raise StoreError("The proof was stopped.")
         waiting.append((chunk, threads.submit(_examine, engine, chunk, depth)))
         reached = _End(chunk.rows[-1].batch, chunk.rows[-1].chain, clock.from_micros(chunk.rows[-1].committed_at))
         if len(waiting) >= AHEAD:
