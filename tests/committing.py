@@ -94,7 +94,7 @@ def _add(connection: Connection) -> None:
     known = {integration.id for integration in integrations.everything(connection)}
     for id_ in INTEGRATIONS:
         if id_ not in known:
-            integrations.add(connection, f"source {id_}", "auth0", {}, enabled=True, by="test")
+            integrations.add(connection, f"source {id_}", "auth0", {"client_id": "ours"}, enabled=True, by="test")
 
 
 async def _pages(database: Database, integration_id: int, pages: int) -> None:
