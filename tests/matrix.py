@@ -128,7 +128,7 @@ AHEAD -= {"f64", "f65", "f66", "f67", "f69", "f70", "f71"}
 _ROW = re.compile(r"(?<=[_/\[-])([fs])(\d\d)(?=[_\]\[/-]|$)")
 AHEAD -= {"f52", "f53", "s19", "s29"}
 _results: dict[str, set[str]] = defaultdict(set)
-AHEAD -= {"f49", "f50", "f54"}
+AHEAD -= {"f49", "f50", "f51", "f54", "f55", "f56", "f57", "f61", "f62", "f63"}
 
 
 def rows_of(node: str) -> set[str]:

@@ -203,6 +203,12 @@ _HERE = {
         ("Free space.", "Or shorten retention with `--retention-days`."),
         "disk full",
     ),
+    "local.storage.locked": Advice(
+        "Another program holds the database.",
+        "Collection is paused and goes on by itself when the other program lets go; nothing was lost.",
+        ("End the program that has conductor.db open, a backup or an editor perhaps.",),
+        "database locked",
+    ),
     "local.storage.away": Advice(
         "The database does not answer.",
         "Collection is paused and goes on by itself when the database is back; positions are saved, and events stay "

@@ -25,7 +25,7 @@ from sqlalchemy import Connection as Connection
 from sqlalchemy import Engine, event
 
 from conductor.core import clock
-from conductor.core.errors import StoreAway, StoreCorrupt, StoreError, StoreFull
+from conductor.core.errors import StoreAway, StoreCorrupt, StoreError, StoreFull, StorePaused
 from conductor.store import postgresql
 
 GROUP = 64  # writes committed together
@@ -226,7 +226,7 @@ class Database:
                     return [answer for work in group for answer in self._commit([work], loop)]
             elif isinstance(error, StoreAway):
                 self._absence.begins(error, loop.time())
-            elif isinstance(error, StoreError) and not isinstance(error, StoreFull):
+            elif isinstance(error, StoreError) and not isinstance(error, StorePaused):
                 self.failed = error
             self._full = isinstance(error, StoreFull)
             return [_Raised(error)] * len(group)
@@ -285,6 +285,9 @@ class _Translated:
             return
         if _is_full(error, self._url):
             raise StoreFull("The disk is full.") from error
+        if getattr(error.orig, "sqlite_errorcode", 0) == sqlite3.SQLITE_BUSY:
+            told = f"Another program has held the database for {BUSY_TIMEOUT:.0f} s."
+            raise StorePaused(told, code="local.storage.locked") from error
         if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
             raise StoreCorrupt(f"The database is damaged: {error.orig}", what=str(error.orig)) from error
         if postgresql.passes(error):
