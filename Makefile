@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SRC := pyproject.toml
 
-.PHONY: demo run test check simulate bench killpoints powerloss lock sbom fuzz clean
+.PHONY: demo run test check simulate bench killpoints powerloss lock sbom fuzz clean soak
 
 demo: .venv/runtime.stamp
 	@$(BIN)/python tools/demo.py
@@ -47,6 +47,12 @@ TARGET ?= pages
 FUZZ_SECONDS ?= 300
 fuzz: .venv/dev.stamp
 	@cd tests && $(CURDIR)/$(BIN)/python -m fuzz $(TARGET) -max_total_time=$(FUZZ_SECONDS) -max_len=4000
+
+# Hours of kill -9 against a simulated vendor, then every id is compared; writes soak.md.
+SOAK_HOURS ?= 2
+KILLS ?= 500
+soak: .venv/dev.stamp
+	@PYTHONPATH=tests $(BIN)/python -m soak --hours $(SOAK_HOURS) --kills $(KILLS)
 
 lock:
 	tools/lock.sh

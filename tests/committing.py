@@ -2,7 +2,7 @@
 
 As a program it commits what is missing and tells each commit on stdout after it was acknowledged:
 
-    python tests/committing.py FOLDER [--pages N] [--wal PAGES] [--synchronous OFF] [--together]
+    python tests/committing.py FOLDER [--pages N] [--wal PAGES] [--synchronous OFF] [--together] [--quiet]
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sqlalchemy import event
 from conductor.core.errors import StoreError
 from conductor.core.poll import OK
 from conductor.core.signal import Checkpoint, Signal
-from conductor.store import integrations, journal, migrations, polls, schema
+from conductor.store import evidence, integrations, journal, migrations, polls, schema
 from conductor.store.database import Connection, Database, sqlite_url
 from conductor.store.journal import Page, Position
 
@@ -64,6 +64,7 @@ class Options:
     wal: int
     synchronous: str
     together: bool
+    quiet: bool
 
 
 async def collect(options: Options) -> None:
@@ -74,7 +75,7 @@ async def collect(options: Options) -> None:
         await database.prepare(migrations.upgrade)
         await database.open()
         await database.write(_add)
-        lanes = [_pages(database, id_, options.pages) for id_ in INTEGRATIONS]
+        lanes = [_pages(database, id_, options) for id_ in INTEGRATIONS]
         if options.together:
             await asyncio.gather(*lanes)
         else:
@@ -97,7 +98,7 @@ def _add(connection: Connection) -> None:
             integrations.add(connection, f"source {id_}", "auth0", {"client_id": "ours"}, enabled=True, by="test")
 
 
-async def _pages(database: Database, integration_id: int, pages: int) -> None:
+async def _pages(database: Database, integration_id: int, options: Options) -> None:
     """As the poller does it: take over, open the record, commit page by page, close the record."""
 
     def take_over(connection: Connection) -> Position:
@@ -106,9 +107,10 @@ async def _pages(database: Database, integration_id: int, pages: int) -> None:
 
     position = await database.write(take_over)
     poll_id = await database.write(lambda connection: polls.begin(connection, position, BEGIN))
-    while (page := _place(position)) < pages:
+    while (page := _place(position)) < options.pages:
         position = await _page(database, position, poll_id, page)
-        os.write(1, f"committed {integration_id} {page + 1}\n".encode())
+        if not options.quiet:
+            os.write(1, f"committed {integration_id} {page + 1}\n".encode())
     await database.write(lambda connection: polls.end(connection, poll_id, polls.Outcome(OK), BEGIN))
 
 
@@ -124,10 +126,11 @@ def _place(position: Position) -> int:
     return int(position.checkpoint.position) if position.checkpoint else 0
 
 
-def inspect(folder: Path) -> dict[int, int]:
+def inspect(folder: Path, *, prove: bool = False) -> dict[int, int]:
     """Open the store as the product does and prove it whole; the answer is how many pages each integration has.
 
-    Every event up to the checkpoint is there once, none beyond it; keys, counts and batch numbers agree.
+    Every event up to the checkpoint is there once, none beyond it; keys, counts and batch numbers agree. `prove`
+    has the product prove its chains, too.
     """
     database = Database(sqlite_url(folder / "conductor.db"))
     try:
@@ -141,7 +144,10 @@ def inspect(folder: Path) -> dict[int, int]:
             }
             for id_, page in reached.items():
                 _agree(connection, id_, page)
-            return reached
+        proofs = evidence.prove(database.engine, evidence.Depth(BEGIN, every_key=True)) if prove else ()
+        for proof in proofs:
+            assert proof.broken is None
+        return reached
     finally:
         database.engine.dispose()
 
@@ -172,6 +178,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--wal", type=int, default=16)
     parser.add_argument("--synchronous", default="FULL")
     parser.add_argument("--together", action="store_true")
+    parser.add_argument("--quiet", action="store_true")
     try:
         asyncio.run(collect(Options(**vars(parser.parse_args(arguments)))))
     except StoreError as error:

@@ -209,8 +209,8 @@ def examine(steps: Sequence[Step], folder: Path, images: int, seed: int = 1, res
             try:
                 reached = committing.inspect(image)
                 if found.images % resume_every == 0:
-                    assert committing.main([str(image), "--pages", "2"]) == 0
-                    committing.inspect(image)
+                    assert committing.main([str(image), "--pages", "2", "--quiet"]) == 0
+                    committing.inspect(image, prove=True)
                     found.resumed += 1
             except Exception:  # whatever SQLite says of such a file
                 found.corrupt += 1

@@ -28,11 +28,11 @@ def _begun(request: pytest.FixtureRequest, tmp_path: Path, skip_or_fail: Callabl
     straced.usable(skip_or_fail)
     folder = tmp_path / "data"
     folder.mkdir()
-    assert committing.main([str(folder), "--pages", "1"]) == 0
+    assert committing.main([str(folder), "--pages", "1", "--quiet"]) == 0
     if request.param == "grown":
         with straced.forking("indexing", tmp_path) as forker:
             assert forker.run([str(folder), "1"]).code == 0
-    assert committing.main([str(folder), "--pages", str(PAGES)]) == 0
+    assert committing.main([str(folder), "--pages", str(PAGES), "--quiet"]) == 0
     return folder
 
 

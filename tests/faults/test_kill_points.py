@@ -26,7 +26,7 @@ def _begun(tmp_path: Path, skip_or_fail: Callable[[str], NoReturn]) -> Path:
     straced.usable(skip_or_fail)
     folder = tmp_path / "begun"
     folder.mkdir()
-    assert committing.main([str(folder), "--pages", "1"]) == 0
+    assert committing.main([str(folder), "--pages", "1", "--quiet"]) == 0
     return folder
 
 
@@ -112,8 +112,8 @@ def _copy(begun: Path, folder: Path) -> None:
 
 
 def _goes_on(arguments: Sequence[str], folder: Path) -> None:
-    assert committing.main(arguments) == 0
-    assert committing.inspect(folder) == dict.fromkeys(committing.INTEGRATIONS, PAGES)
+    assert committing.main([*arguments, "--quiet"]) == 0
+    assert committing.inspect(folder, prove=True) == dict.fromkeys(committing.INTEGRATIONS, PAGES)
 
 
 def _told(out: str) -> dict[int, int]:
