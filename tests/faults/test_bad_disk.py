@@ -92,22 +92,28 @@ def test_f50_a_data_directory_that_is_read_only_is_told_and_may_be_tried_again(
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_f50_without_file_descriptors_it_says_so_does_not_spin_and_goes_on_once_there_are_some(
-    collecting: tuple[processes.Vendor, processes.Conductor],
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [(resource.RLIMIT_NOFILE, "too many open files"), (resource.RLIMIT_AS, "memory")],
+    ids=["descriptors", "memory"],
+)
+def test_f50_without_a_resource_it_says_so_does_not_spin_and_goes_on_once_there_is_some(
+    collecting: tuple[processes.Vendor, processes.Conductor], limit: int, words: str
 ) -> None:
     vendor, conductor = collecting
     assert conductor.process is not None
     process = psutil.Process(conductor.process.pid)
-    before, lines = process.rlimit(resource.RLIMIT_NOFILE), len(conductor.log.read_text().splitlines())
-    process.rlimit(resource.RLIMIT_NOFILE, (process.num_fds() - 8, before[1]))
-    until = time.monotonic() + 5  # a loop that spins would write thousands of lines
+    before, lines = process.rlimit(limit), len(conductor.log.read_text().splitlines())
+    left = process.num_fds() - 8 if limit == resource.RLIMIT_NOFILE else process.memory_info().vms + 1_000_000
+    process.rlimit(limit, (left, before[1]))
+    until = time.monotonic() + 8  # a loop that spins would write thousands of lines
     while time.monotonic() < until and conductor.process.poll() is None:
         time.sleep(0.1)
     told = conductor.log.read_text().splitlines()[lines:]
-    assert "Too many open files" in "\n".join(told)
+    assert words in "\n".join(told).lower()
     assert len(told) < 300
     if conductor.process.poll() is None:
-        process.rlimit(resource.RLIMIT_NOFILE, before)
+        process.rlimit(limit, before)
     else:  # the search engine could not go on
         assert conductor.process.returncode == 1
         conductor.start()

@@ -6,6 +6,7 @@ One engine and one path a process. Never fork once it is open: a forked child ha
 from __future__ import annotations
 
 import asyncio
+import errno
 import importlib.abc
 import queue
 import sys
@@ -177,6 +178,9 @@ def _translated() -> Iterator[None]:
             raise SearchTooSlow from error
         raise Unsearchable(f"The search engine failed: {text.splitlines()[0][:300]}") from error
     except OSError as error:
-        if error.errno == 28:  # the insert's own temporary file
+        if error.errno == errno.ENOSPC:  # the insert's own temporary file
             raise StoreFull("The disk is full.") from error
+        if error.errno == errno.ENOENT and "temporary" in str(error):  # what tempfile makes of any cause
+            told = "no temporary file can be made. Too many open files, no room, or no permission."
+            raise Unsearchable(f"The search engine failed: {told}") from error
         raise Unsearchable(f"The search engine failed: {error}") from error
