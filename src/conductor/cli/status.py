@@ -14,6 +14,7 @@ from conductor.cli import exits, talk
 
 GAPS = 3  # as many are told one by one
 COLUMNS = ("SOURCE", "STATE", "CAUGHT UP", "LAST POLL", "LOSS CLOCK", "24 H")
+WORKERS = ("WORKER", "PROCESS", "STARTED", "POLLS")
 
 
 @click.command("status")
@@ -27,6 +28,8 @@ def command(as_json: bool, check: bool, data: Path | None) -> None:
         click.echo(json.dumps(found, ensure_ascii=False))
     else:
         _print(found["sources"], found["gaps"])
+        if found["workers"]:
+            click.echo(table([WORKERS, *map(_worker, found["workers"])]))
     if check:
         raise SystemExit(_verdict(found["sources"]))
 
@@ -76,6 +79,10 @@ def _row(source: Mapping[str, Any]) -> tuple[str, ...]:
         loss,
         f"{source['events_24h']:,}",
     )
+
+
+def _worker(item: Mapping[str, Any]) -> tuple[str, ...]:
+    return item["host"], str(item["pid"]), ago(item["since"]), f"{item['integrations']:,}"
 
 
 def _gap(item: Mapping[str, Any]) -> str:

@@ -69,6 +69,7 @@ class Indexer:
         self.reader = reader_of(analytics)
         self._chosen = chosen
         self._run = token_hex(8)  # a token of an earlier run must not hide rows that were removed since
+        self._reached: dict[int, int] = {}  # by integration: the batch up to which this process has indexed
         self._connectors: dict[int, tuple[int, Connector]] = {}
         self._wake = asyncio.Event()
         self._stopping = False
@@ -93,6 +94,7 @@ class Indexer:
                 logging.WARNING, "indexer: the index is ahead of the journal and is built anew", {"integrations": ahead}
             )
             await self._analytics.write(artifacts.clear)
+        self._reached.clear()
         if ahead or not newest:
             await self._database.write(lambda connection: cursors.reset(connection, self.reader))
             return
@@ -154,6 +156,9 @@ class Indexer:
     async def _round(self, cursor: Cursor) -> None:
         """One range of one integration: announce, insert, advance."""
         first, id_ = cursor.batch + 1, cursor.integration_id
+        if cursor.batch < self._reached.get(id_, 0):  # the store went back under us, to a backup or a standby
+            await self.prepare()
+            return
         to = cursor.pending_to or await self._until(id_, first, min(cursor.last, cursor.batch + BATCHES))
         batches = await self._database.read(lambda connection: journal.read(connection, id_, first, to))
         done: dict[int, int] | None = None
@@ -165,6 +170,7 @@ class Indexer:
         blocks = await asyncio.to_thread(self._blocks, connector, batches)
         await self._insert(id_, blocks, done)
         await self._write(lambda connection: cursors.advance(connection, self.reader, id_, to))
+        self._reached[id_] = to
         self._tell(batches, blocks)
 
     async def _until(self, integration_id: int, first: int, last: int) -> int:

@@ -294,13 +294,23 @@ def _status(
         good=latest.good,
         checkpoint_at=checkpoint,
         covered_until=covered,
-        next_poll_at=system.supervisor.next_poll_at(integration.id),
+        next_poll_at=_next_poll_at(system, integration, latest.last, interval, running=running),
         loss_at=loss_at,
         open_gaps=open_gaps,
         lost_gaps=len(lost),
         events_24h=events,
         secrets={name: stored for name, stored in secrets.items() if name in configs.secret_names(kind)},
     )
+
+
+def _next_poll_at(
+    system: System, integration: Integration, last: Poll | None, interval: timedelta, *, running: bool
+) -> datetime | None:
+    """As its poller says, or, when another worker polls it, as its last poll tells."""
+    here = system.supervisor.next_poll_at(integration.id)
+    if here or not system.database.shared or not integration.enabled or running or last is None:
+        return here
+    return last.retry_at or last.started_at + interval
 
 
 async def _refuse_taken(system: System, name: str) -> None:

@@ -8,7 +8,7 @@ from conductor.analytics import artifacts
 from conductor.core import clock
 from conductor.core.integration import Integration
 from conductor.operations.system import System
-from conductor.store import audit, backfills, cursors, expiry, facts, integrations, polls
+from conductor.store import audit, backfills, cursors, expiry, facts, integrations, leases, polls
 from conductor.store.database import Connection
 
 KEY_SLACK = timedelta(days=7, hours=1)  # beyond the vendor's retention: a week, and the longest overlap
@@ -18,11 +18,16 @@ LONGEST_UPSTREAM = timedelta(days=30)  # of all vendors
 
 
 async def expire(system: System) -> dict[str, int]:
-    """Delete what has passed its time; the answer counts what went. Raises StoreError."""
+    """Delete what has passed its time; the answer counts what went. Raises StoreError.
+
+    Of the workers that share a database one deletes there; each deletes in its own analytics.
+    """
     now = clock.now()
     keep = timedelta(days=system.settings.retention_days)
     days = await system.analytics.write(lambda client: artifacts.expire(client, now - keep))
     gone = {"days": len(days), "batches": 0, "keys": 0, "audits": 0, "polls": 0}
+    if not system.membership.leads("retention"):
+        return gone
     known = await system.database.read(lambda connection: integrations.everything(connection, removed=True))
     for integration in known:
         gone["batches"] += await _expire_batches(system, integration, now - keep)
@@ -56,7 +61,8 @@ async def note_setting(system: System) -> None:
 
 async def _expire_batches(system: System, integration: Integration, before: datetime) -> int:
     def work(connection: Connection) -> int:
-        passed = cursors.passed(connection, system.indexer.reader).get(integration.id, 0)
+        others = (worker.reader for worker in leases.living(connection))
+        passed = cursors.passed(connection, *{system.indexer.reader, *others}).get(integration.id, 0)
         return expiry.expire_batches(connection, integration.id, before, passed)
 
     return await system.database.write(work)

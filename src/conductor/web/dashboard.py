@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from conductor.core.health import State
+from conductor.operations import workers
 from conductor.operations.integrations import Status
 from conductor.web import shell
 from conductor.web.auth import Viewer
@@ -30,6 +31,7 @@ async def show(request: Request, user: Viewer) -> Response:
     context: dict[str, Any] = {
         "statuses": found,
         "events": sum(status.events_24h for status in found),
+        "workers": await workers.living(request.app.state.system),
         "counts": [(color, shape, word, by_color[color]) for color, shape, word in COLORS],
         "needing": sorted((status for status in found if status.health.state not in CALM), key=_urgency),
         "nearest": min((status for status in found if status.loss_at), key=_loss, default=None),

@@ -15,6 +15,7 @@ from conductor.operations.backfills import Estimate, Standing
 from conductor.operations.gaps import GapTold
 from conductor.operations.integrations import Status
 from conductor.operations.search import GapInRange, Result, raw_object
+from conductor.operations.workers import Working
 
 POLL = "id lane result reason needs_person requests fetched new duplicates conflicts complete rate_limit rate_remaining"
 POLL_TIMES = "started_at finished_at retry_at position_from position_to"
@@ -50,6 +51,17 @@ def integration(found: Status) -> dict[str, Any]:
         "open_gaps": found.open_gaps,
         "lost_gaps": found.lost_gaps,
         "events_24h": found.events_24h,
+    }
+
+
+def working(found: Working) -> dict[str, Any]:
+    """One worker."""
+    names = ("id", "host", "pid")
+    return {
+        **{name: getattr(found.worker, name) for name in names},
+        "since": _time(found.worker.started_at),
+        "integrations": found.integrations,
+        "here": found.here,
     }
 
 

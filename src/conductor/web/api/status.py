@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.requests import Request
 
-from conductor.operations import gaps, integrations
+from conductor.operations import gaps, integrations, workers
 from conductor.web import shapes
 from conductor.web.auth import Viewer
 
@@ -21,6 +21,7 @@ async def status(request: Request, user: Viewer) -> dict[str, Any]:
     found = await integrations.overview(system)
     return {
         "schema": "conductor.status/1",
+        "workers": [shapes.working(item) for item in await workers.living(request.app.state.system)],
         "sources": [shapes.integration(item) for item in found],
         "open_gaps": sum(item.open_gaps for item in found),
         "gaps": [shapes.gap_told(item) for item in await gaps.told(system, found)],
