@@ -25,7 +25,7 @@ GRACE = 10.0  # seconds a poller may take to leave at the end
 EDIT_GRACE = 3.0  # seconds when it is replaced: a change must take effect within five
 START_SPREAD = timedelta(milliseconds=300)  # for each integration: a thousand start over five minutes
 CRASH_CAP = 300.0  # seconds
-MOVE_SPREAD = timedelta(seconds=25)  # for all that come from another worker: with its lease within a minute
+MOVE_SPREAD = timedelta(seconds=20)  # for all that come from another worker: with its lease within a minute
 STORE_RETRY = 10.0  # seconds
 BEING_MADE = 2.0  # seconds a poller may take to be made
 
