@@ -38,7 +38,8 @@ from conductor.simulator.faults import KINDS, Fault
 from conductor.simulator.tenant import TenantSpec
 from conductor.store import memory, schema
 from conductor.store.database import sqlite_url
-from conductor.store.vault import Vault, open_key_file
+from conductor.store.keyfile import open_key_file
+from conductor.store.vault import Vault
 
 PUBLIC = "magpie-in-plain-sight"  # an integration's name
 SLUG = "auth0"

@@ -33,8 +33,9 @@ from conductor.signal_client.supervisor import Supervisor
 from conductor.signal_client.tools import Tools
 from conductor.store import integrations, journal, leases, polls, schema
 from conductor.store.database import Connection, Database
+from conductor.store.keyfile import open_key_file
 from conductor.store.leases import Worker
-from conductor.store.vault import Vault, open_key_file
+from conductor.store.vault import Vault
 
 START = datetime(2026, 11, 23, 8, 0, tzinfo=UTC)
 TTL = leases.TTL / 1e6  # seconds
