@@ -11,7 +11,7 @@ import functools
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Self
@@ -96,6 +96,7 @@ class Client:
         self._limiter = limiter
         self._allowance = allowance
         self._http: httpx2.AsyncClient | None = None
+        self._told: tuple[datetime, float] | None = None  # the server's last Date, and the loop's clock then
 
     async def __aenter__(self) -> Self:
         return self
@@ -236,7 +237,17 @@ class Client:
         return answer
 
     def _server_time(self, headers: Mapping[str, str]) -> datetime | None:
-        """The server's Date, None where it is missing or absurd (reliability: fault 34)."""
+        """The server's Date; where it is missing or absurd (reliability: fault 34), the last one and the time since,
+        which no jump of our clock changes; None before the first."""
+        moment = asyncio.get_running_loop().time()
+        date = self._date(headers)
+        if date is not None:
+            self._told = (date, moment)
+        elif self._told is not None:
+            return self._told[0] + timedelta(seconds=moment - self._told[1])
+        return date
+
+    def _date(self, headers: Mapping[str, str]) -> datetime | None:
         try:
             date = parsedate_to_datetime(headers.get("date", ""))
         except (ValueError, TypeError, IndexError, OverflowError):

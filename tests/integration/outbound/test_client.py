@@ -523,6 +523,17 @@ def test_f09_f16_a_refusal_that_is_cut_off_is_still_a_refusal(get: Get) -> None:
     assert (error.retry_after, len(server.requests)) == (7.0, 1)
 
 
+def test_f33_f34_after_one_date_our_clock_is_not_asked_again(
+    get: Get, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer, _ = get(reply())
+    begun = answer.date
+    monkeypatch.setattr(clock, "now", lambda: begun + timedelta(hours=1))
+    answer, _ = get(reply(date=False))
+    assert answer.dated
+    assert timedelta(0) <= answer.date - begun < timedelta(minutes=1)
+
+
 def test_f33_the_wait_is_reckoned_by_the_servers_clock_and_not_by_ours(get: Get) -> None:
     theirs = clock.now().replace(microsecond=0) + timedelta(hours=3)
     told = (f"Date: {format_datetime(theirs, usegmt=True)}", f"X-RateLimit-Reset: {theirs.timestamp() + 20:.0f}")
