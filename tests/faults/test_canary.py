@@ -46,6 +46,8 @@ SLUG = "auth0"
 LIST = "/admin/settings/integrations"
 SLOW = {"hang", "drip"}  # these hold a poll for its whole deadline; the others fail at once
 ROLES = ("admin", "analyst", "viewer")
+SEARCHED = "SearchedFor"  # what somebody searched for is written into the audit log, on purpose, and nowhere else
+AUDITED = {"answers to GET", "database", "backup", "backup command"}
 
 
 def canary(what: str) -> str:
@@ -267,7 +269,7 @@ def _fail(run: Run, admin: Browser) -> None:
     admin.send(
         "POST", "/api/v1/users", f'{{"password": "{secret}'.encode(), Content_Type="application/json", X_Conductor="1"
     )
-    admin.send("GET", f"/api/v1/artifacts/search?q={secret}", but="TypedSecret")  # it was asked for, and is told
+    admin.send("GET", f"/api/v1/artifacts/search?q={run.found.make(SEARCHED)}")
     with contextlib.suppress(OSError, ValueError):
         run.vendor.control("POST", "events", {"type": "s"})
     run.cli("integration", "poll", PUBLIC)
@@ -358,7 +360,10 @@ def _backup(run: Run) -> None:
 
 
 def test_s17_s21_s22_no_secret_comes_out_anywhere(found: Secrets) -> None:
-    assert found.hits() == {}
+    hits = found.hits()
+    for surface in AUDITED:
+        hits.get(surface, set()).discard(SEARCHED)
+    assert {surface: secrets for surface, secrets in hits.items() if secrets} == {}
     assert len(found.values) >= 15
 
 
@@ -412,7 +417,7 @@ def test_s21_the_most_talkative_log_tells_no_secret(tmp_path: Path, form: str) -
             for kind in sorted(set(KINDS) - SLOW):
                 for endpoint in ("token", "logs"):
                     it.world.faults.add(Fault(kind, count=1, endpoint=endpoint))
-                    async for _ in integrations.check(it.system, SLUG, {}, name=PUBLIC):
+                    async for _ in integrations.check(it.system, SLUG, {}, name=PUBLIC, by="test"):
                         pass
                     await it.poll(PUBLIC)
                     it.world.faults.clear()

@@ -94,6 +94,10 @@ ACCESS = {
     f"POST {API}/users": ADMIN,
     f"PATCH {API}/users/{{email}}": ADMIN,
     f"POST {API}/setup-link": LOCAL,
+    f"GET {API}/audit": ADMIN,
+    f"GET {API}/audit/verify": ADMIN,
+    f"POST {API}/backups": LOCAL,
+    f"POST {API}/key/rotate": LOCAL,
 }
 CHANGING = sorted(route for route in ACCESS if not route.startswith("GET "))
 CHANGING_PAGES = [route for route in CHANGING if API not in route]

@@ -23,6 +23,10 @@ from simulation.loop import PROCESS, Killed, Process
 _ENGINES: dict[tuple[str, str], sqlalchemy.Engine] = {}
 _make_writer, _make_reader = database._writing_engine, database._reading_engine
 _made = database.Database._made
+_FAILURES = {
+    "full": ("database or disk is full", sqlite3.SQLITE_FULL),
+    "broken": ("disk I/O error", sqlite3.SQLITE_IOERR),
+}
 
 
 class Disk:
@@ -92,10 +96,9 @@ class Disk:
         process = PROCESS.get()
         assert process is not None
         trouble = self.trouble(process)
-        if trouble == "full":
-            raise _error("database or disk is full", sqlite3.SQLITE_FULL)
-        if trouble == "broken":
-            raise _error("disk I/O error", sqlite3.SQLITE_IOERR)
+        if trouble in _FAILURES:
+            connection.rollback()  # as SQLite does by itself when a COMMIT fails (sqlite3VdbeHalt)
+            raise _error(*_FAILURES[trouble])
         if trouble == "killed":
             self.kill(process)
             raise Killed(process.name)

@@ -68,7 +68,7 @@ class Indexer:
         self._metrics = metrics
         self.reader = reader_of(analytics)
         self._chosen = chosen
-        self._run = token_hex(8)  # a token of an earlier run must not hide rows that were removed since
+        self._run = ""
         self._reached: dict[int, int] = {}  # by integration: the batch up to which this process has indexed
         self._connectors: dict[int, tuple[int, Connector]] = {}
         self._wake = asyncio.Event()
@@ -86,6 +86,7 @@ class Indexer:
     async def prepare(self) -> None:
         """Begin where the engine really is, when one of both was restored: again from the beginning when it is empty or
         ahead of the journal, from its newest batch when it is behind."""
+        self._run = token_hex(8)  # a token of an earlier run must not hide rows that were removed since
         newest = await self._analytics.read(artifacts.newest)
         ends = await self._database.read(lambda connection: cursors.ends(connection, self.reader))
         ahead = [id_ for id_, batch in newest.items() if batch > ends.get(id_, 0)]

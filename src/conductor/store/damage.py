@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, select
 
 from conductor.core.errors import StoreCorrupt
 from conductor.store import evidence, schema
+from conductor.store.database import DAMAGED
 
 SMALL = 64 * 2**20  # bytes of a file that is read whole at each start
 LARGE = frozenset({"batches", "signal_keys", "polls"})  # tables that are left to the thorough check
@@ -70,7 +71,14 @@ def _quick(connection: Connection) -> list[str]:
         small = [name for name in names if name not in LARGE and not name.startswith("sqlite_")]
         return [line for name in small for line in _pragma(connection, f"PRAGMA quick_check('{name}')")]
     except sqlalchemy.exc.DatabaseError as error:
+        if not damaging(error):
+            raise  # it is locked, or the disk is full: the pages may be well
         return [str(error.orig)]
+
+
+def damaging(error: sqlalchemy.exc.DBAPIError) -> bool:
+    """Whether SQLite says by this error that the file itself is not as it should be."""
+    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in DAMAGED
 
 
 def _size(connection: Connection) -> int:

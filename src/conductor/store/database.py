@@ -31,6 +31,7 @@ from conductor.store import postgresql
 GROUP = 64  # writes committed together
 READERS = 4  # threads
 BUSY_TIMEOUT = 5.0  # seconds
+DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})  # SQLite's codes for a file that is not as it was
 _WORKS_FAULT = (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.DataError)  # a value is refused, the database is well
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -288,7 +289,7 @@ class _Translated:
         if getattr(error.orig, "sqlite_errorcode", 0) == sqlite3.SQLITE_BUSY:
             told = f"Another program has held the database for {BUSY_TIMEOUT:.0f} s."
             raise StorePaused(told, code="local.storage.locked") from error
-        if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
+        if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in DAMAGED:
             raise StoreCorrupt(f"The database is damaged: {error.orig}", what=str(error.orig)) from error
         if postgresql.passes(error):
             raise StoreAway(f"The database {postgresql.trouble(error)}.") from error
@@ -298,7 +299,6 @@ class _Translated:
 # The WAL's index cannot grow on a full disk either, and SQLite tells that as an I/O error of its own.
 _INDEX_FAILED = frozenset({sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMMAP})
 _NO_ROOM = 2**20  # bytes free, at the most
-_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 def _is_full(error: sqlalchemy.exc.DBAPIError, url: sqlalchemy.URL) -> bool:
