@@ -313,6 +313,7 @@ async def _edit(world: World, chance: Random) -> None:
         world.count("edit")
         world.watch.touched(name)
         values = chance.choice(({"polling_interval": chance.choice((5, 10, 30))}, {"rate_share": 20}))
+        world.watch.shares.append(float(values.get("rate_share", 0)))
         await _do(world, name, _edited(values))
         world.watch.touched(name)
 

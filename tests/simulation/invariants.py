@@ -70,6 +70,7 @@ class Watch:
         self.world = world
         self.known: dict[int, Known] = {}
         self.secrets = {spec.client_secret for spec in world.plan.tenants}
+        self.shares = [float(wanted.values["rate_share"]) for wanted in world.plan.integrations]  # ever given
         self.pending: list[tuple[str, Process, asyncio.Task[Any]]] = []
         self.told_gaps: set[str] = set()
         self.told_resets: set[str] = set()
@@ -341,7 +342,7 @@ class Watch:
             by_place[asked.process, asked.tenant].append(asked)
         for (process, host), requests in sorted(by_place.items()):
             spec = self.world.tenants.tenants[host.partition(".")[0]].spec
-            most = self._budget(spec)
+            most = self._budget(spec, self.world.vendor.announced.get(host, 0.0))
             times = [asked.at for asked in requests]
             starts = [at for at, name in self.world.starts if name == process]
             first = 0
@@ -371,17 +372,14 @@ class Watch:
     def _wished(self, known: Known, begin: float, end: float) -> bool:
         return any(begin - 600.0 <= at <= end for at in known.touches)
 
-    def _budget(self, spec: Any) -> float:
-        shares = [float(wanted.values["rate_share"]) for wanted in self.world.plan.integrations]
+    def _budget(self, spec: Any, announced: float) -> float:
+        """Requests a minute: by the plan, or by the largest bucket that the vendor ever told of."""
         limit = rate.parse(spec.rate_limit, spec.plan)
         names = ("starter", "essentials", "enterprise" if limit is None and spec.plan == "enterprise" else "starter")
         known = [ALLOWANCES[name] for name in names]
-        per_second = max(item.per_second for item in known)
-        burst = max(item.burst for item in known)
-        if limit is not None:
-            per_second = max(per_second, SUSTAINED_BY_BURST.get(int(limit.burst), limit.burst))
-            burst = max(burst, limit.burst)
-        share = max(shares) / 100.0
+        burst = max(announced, *(item.burst for item in known))
+        per_second = max(SUSTAINED_BY_BURST.get(int(announced), announced), *(item.per_second for item in known))
+        share = max(self.shares) / 100.0
         return 60.0 * per_second * share + max(1.0, burst * share) + 1.0
 
     def _check_gaps(self) -> None:

@@ -27,6 +27,7 @@ from unittest.mock import patch
 import clickhouse_connect.driver as clickhouse
 
 from conductor import app, catalog
+from conductor.analytics import engine
 from conductor.core import clock
 from conductor.indexer import indexer
 from conductor.operations import upkeep
@@ -251,7 +252,8 @@ def _sharing(world: World) -> Iterator[tuple[Any, str, Any]]:
     """Several workers on one database, which tells them the time. Leases last ten times as long, but in one world of
     four, for renewing costs more than collecting."""
     numbers = itertools.count(1)
-    yield app, "token_hex", lambda _size: f"{next(numbers):016x}"
+    for owner in (app, engine, indexer):  # who owns what and who indexes follows from these names
+        yield owner, "token_hex", lambda _size: f"{next(numbers):016x}"
     if world.plan.workers > 1:
         longer = world.plan.leases
         yield app, "Database", functools.partial(Database, shared=True, now=world.now)

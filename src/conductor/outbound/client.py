@@ -106,6 +106,19 @@ class Client:
     ) -> None:
         await self.close()
 
+    @property
+    def vendor_time(self) -> datetime | None:
+        """The server's last Date and the time since, which no jump of our clock changes; None before the first."""
+        if self._told is None:
+            return None
+        date, moment = self._told
+        return date + timedelta(seconds=asyncio.get_running_loop().time() - moment)
+
+    @property
+    def now(self) -> datetime:
+        """What the time is where the records come from: by our own clock only until the server has told."""
+        return self.vendor_time or clock.now()
+
     async def close(self) -> None:
         """Close its connections. Safe twice, and without use."""
         if self._http is not None:
@@ -150,6 +163,8 @@ class Client:
         self, url: str, headers: Mapping[str, str], params: Mapping[str, str] | None, deadline: asyncio.Timeout
     ) -> Answer:
         attempt = 1
+        if (held := self._limiter.held) > 0:
+            raise RateLimited(retry_after=held, code=f"{self.vendor}.rate.limited", domain=_host(url))
         while True:
             try:
                 return await self._once("GET", url, headers, deadline, params=params)
@@ -227,6 +242,8 @@ class Client:
         if answer.status == 429:
             told = pace.wait_told(answer.headers, answer.date, most=patience)
             wait = None if told is None else min(told, LONGEST_WAIT)
+            if patience == pace.MAX_WAIT and wait is not None:  # a quota of tokens holds up nobody who has one
+                self._limiter.hold(wait)
             raise RateLimited(retry_after=wait, code=f"{self.vendor}.rate.limited", limit=rate.limit, domain=host)
         if answer.status == 407:
             raise Misconfigured(code="net.proxy.auth", proxy=failures.without_password(self._route.proxy))
@@ -237,14 +254,11 @@ class Client:
         return answer
 
     def _server_time(self, headers: Mapping[str, str]) -> datetime | None:
-        """The server's Date; where it is missing or absurd (reliability: fault 34), the last one and the time since,
-        which no jump of our clock changes; None before the first."""
-        moment = asyncio.get_running_loop().time()
+        """The server's Date; where it is missing or absurd (reliability: fault 34), as the ones before tell."""
         date = self._date(headers)
-        if date is not None:
-            self._told = (date, moment)
-        elif self._told is not None:
-            return self._told[0] + timedelta(seconds=moment - self._told[1])
+        if date is None:
+            return self.vendor_time
+        self._told = (date, asyncio.get_running_loop().time())
         return date
 
     def _date(self, headers: Mapping[str, str]) -> datetime | None:

@@ -35,6 +35,7 @@ class Limiter:
         self._tokens = 1.0
         self._filled_at = -math.inf
         self._brake = 1.0
+        self._held_until = -math.inf
         self._lock = asyncio.Lock()
 
     @property
@@ -60,6 +61,15 @@ class Limiter:
                 await asyncio.sleep((1.0 - self._tokens) / self._pace)
                 self._fill()
             self._tokens = max(0.0, self._tokens - 1.0)
+
+    def hold(self, seconds: float) -> None:
+        """The vendor told one of us to wait: that is meant for everybody who asks this tenant."""
+        self._held_until = max(self._held_until, asyncio.get_running_loop().time() + seconds)
+
+    @property
+    def held(self) -> float:
+        """Seconds for which nothing may be asked; 0 when nothing was told."""
+        return max(0.0, self._held_until - asyncio.get_running_loop().time())
 
     def observe(self, headers: RateHeaders, allowance: Callable[[int], Allowance]) -> None:
         """Learn from an answer: the true limit, and how much of it is left for everybody."""

@@ -193,9 +193,12 @@ class Poller:
         return await self._read(poll_id)
 
     async def _read(self, poll_id: int) -> bool:
-        complete = False
+        complete, told = False, False
         async with aclosing(self._source.connector.poll(self._here.checkpoint)) as batches:
             async for batch in batches:
+                if not told:  # again, for now the vendor has told its time
+                    told = True
+                    await self._note_lost_span()
                 await self._commit(self._page(poll_id, batch))
                 self._oddities.note(batch)
                 complete = batch.covered_until is not None
@@ -204,16 +207,13 @@ class Poller:
         return complete
 
     def _page(self, poll_id: int, batch: SignalBatch) -> Page:
-        """A clock of ours that is fast must not make records look older than they are: it would stretch the retention
-        that is believed."""
-        fast = timedelta(seconds=max(0.0, self._source.http.usage.skew or 0.0))
         return Page(
             poll_id,
             batch.signals,
             batch.checkpoint,
             batch.covered_until,
             quarantined=batch.quarantined,
-            read_at=clock.now() - fast,
+            read_at=self._source.http.vendor_time,
         )
 
     async def _commit(self, page: Page) -> None:
@@ -244,7 +244,7 @@ class Poller:
         here = self._here
         retention = self._source.config.retention(here.seen)
         time = here.checkpoint.time if here.checkpoint else None
-        lost = schedule.lost_span(clock.now(), retention, time, here.covered_until)
+        lost = schedule.lost_span(self._source.http.now, retention, time, here.covered_until)
         if lost is not None:
             await self._record_gap(lost.begins, lost.ends)
 

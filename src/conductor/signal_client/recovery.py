@@ -104,7 +104,7 @@ class Recovery:
     def _due(self, live: Position, covered: datetime, done: dict[str, datetime]) -> list[Wanted]:
         retention, floor = self._source.config.retention(live.seen), self._integration.changed_at
         spans = [
-            (rhythm.name, schedule.audit_due(rhythm, clock.now(), retention, done.get(rhythm.name), floor))
+            (rhythm.name, schedule.audit_due(rhythm, self._source.http.now, retention, done.get(rhythm.name), floor))
             for rhythm in schedule.AUDITS
         ]
         return [
@@ -130,7 +130,7 @@ class Recovery:
         except CheckpointLost as lost:
             await self._go_on_at_oldest(reading, lost, live)
         else:
-            await self._commit(reading, batch or SignalBatch((), None, clock.now()), live)
+            await self._commit(reading, batch or SignalBatch((), None, self._source.http.now), live)
 
     async def _reading_of(self, work: Backfill, live: Position) -> _Reading:
         position = await self._tools.write(lambda connection: journal.beside(connection, live, work.lane))
@@ -170,7 +170,7 @@ class Recovery:
         if reading.work.lane == AUDIT or not reading.timed:
             return False
         retention = self._source.config.retention(reading.position.seen)
-        return backfill.near_the_edge(reading.work, clock.now(), retention)
+        return backfill.near_the_edge(reading.work, self._source.http.now, retention)
 
     async def _look_for_oldest(self, reading: _Reading) -> bool:
         return await self._tell_deleted(reading, await self._source.connector.oldest())
@@ -178,7 +178,7 @@ class Recovery:
     async def _tell_deleted(self, reading: _Reading, oldest: Checkpoint | None) -> bool:
         """Tell what the vendor no longer has of the span; whether anything is left to read."""
         work, position = reading.work, reading.position
-        found = backfill.deleted(work, oldest.time if oldest else None, clock.now())
+        found = backfill.deleted(work, oldest.time if oldest else None, self._source.http.now)
         if found is None:
             return True
         lost, requests = Span(*found), self._requests(reading)
@@ -211,7 +211,14 @@ class Recovery:
         inside, reached = self._inside(work, batch.signals), self._reached(reading, batch)
         if batch.stalled:
             raise UnexpectedResponse(code="source.stalled", n=1)
-        page = Page(reading.poll_id or 0, inside, batch.checkpoint, None, quarantined=batch.quarantined)
+        page = Page(
+            reading.poll_id or 0,
+            inside,
+            batch.checkpoint,
+            None,
+            quarantined=batch.quarantined,
+            read_at=self._source.http.vendor_time,
+        )
         requests = self._requests(reading)
 
         def commit(connection: Connection) -> tuple[journal.Committed, Backfill]:

@@ -18,6 +18,7 @@ from conductor.signal_client.membership import Membership
 from conductor.signal_client.poller import Poller
 from conductor.signal_client.tools import Tools
 from conductor.store import integrations, polls
+from conductor.store.polls import Latest
 from conductor.store.vault import SecretUnreadable
 
 FOLLOW_EVERY = 2.0  # seconds between two looks at the integrations table
@@ -159,13 +160,15 @@ class Supervisor:
         await self._leave([id_ for id_, started in self._started.items() if here.get(id_) != started], EDIT_GRACE)
         await self._membership.release(share.surplus)
         missing = [integration for id_, integration in here.items() if id_ not in self._tasks]
-        latest = await self._tools.database.read(
-            lambda connection: polls.latest(connection, [integration.id for integration in missing])
-        )
+        latest = await self._latest([integration.id for integration in missing])
         for integration in missing:
             spread = MOVE_SPREAD if integration.id in share.moved else START_SPREAD * len(here)
             self._start(integration, self._first_delay(integration, latest[integration.id].last, spread))
         await self._poll_asked(share.asked & self._pollers.keys())
+
+    async def _latest(self, ids: list[int]) -> dict[int, Latest]:
+        """Nothing is missing, usually: then nobody need be asked."""
+        return await self._tools.database.read(lambda connection: polls.latest(connection, ids)) if ids else {}
 
     async def _poll_asked(self, ids: frozenset[int]) -> None:
         """Poll what another process wants polled; it reads the poll's record."""

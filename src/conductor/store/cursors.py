@@ -5,12 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, insert, select, update
 
 from conductor.core import clock
 from conductor.store import schema
 
-_table = schema.cursors
+_table, _fences = schema.cursors, schema.fences
+_DONE = func.coalesce(_table.c.batch, 0)
+_MINE = and_(_table.c.integration_id == _fences.c.integration_id, _table.c.reader == bindparam("reader"))
+_BEHIND = (  # asked every few seconds, and built once
+    select(_fences.c.integration_id, _DONE, _table.c.pending_to, _fences.c.last_batch)
+    .join_from(_fences, _table, _MINE, isouter=True)
+    .where(_fences.c.last_batch > _DONE)
+    .order_by(_fences.c.integration_id)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +33,7 @@ class Cursor:
 
 def behind(connection: Connection, reader: str) -> list[Cursor]:
     """The cursors of one reader that have something left to do."""
-    fences = schema.fences
-    done = func.coalesce(_table.c.batch, 0)
-    mine = and_(_table.c.integration_id == fences.c.integration_id, _table.c.reader == reader)
-    rows = connection.execute(
-        select(fences.c.integration_id, done, _table.c.pending_to, fences.c.last_batch)
-        .join_from(fences, _table, mine, isouter=True)
-        .where(fences.c.last_batch > done)
-        .order_by(fences.c.integration_id)
-    )
-    return [Cursor(*row) for row in rows]
+    return [Cursor(*row) for row in connection.execute(_BEHIND, {"reader": reader})]
 
 
 def ends(connection: Connection, reader: str) -> dict[int, int]:
@@ -46,22 +45,21 @@ def ends(connection: Connection, reader: str) -> dict[int, int]:
 
 def let_go(connection: Connection) -> dict[int, int]:
     """For each integration, the newest batch that has passed the retention: nothing before can be read again."""
-    fences = schema.fences
-    rows = connection.execute(select(fences.c.integration_id, fences.c.expired_batch))
+    rows = connection.execute(select(_fences.c.integration_id, _fences.c.expired_batch))
     return {integration_id: int(batch) for integration_id, batch in rows}
 
 
 def waiting_since(connection: Connection, reader: str) -> dict[int, datetime]:
     """For each integration that a reader is behind with, when the first batch it has not done was committed."""
-    fences, batches = schema.fences, schema.batches
-    done = func.coalesce(_table.c.batch, 0)
-    mine = and_(_table.c.integration_id == fences.c.integration_id, _table.c.reader == reader)
+    batches = schema.batches
+    next_one = and_(batches.c.integration_id == _fences.c.integration_id, batches.c.batch == _DONE + 1)
     rows = connection.execute(
-        select(fences.c.integration_id, func.min(batches.c.committed_at))
-        .join_from(fences, _table, mine, isouter=True)
-        .join(batches, and_(batches.c.integration_id == fences.c.integration_id, batches.c.batch == done + 1))
-        .where(fences.c.last_batch > done)
-        .group_by(fences.c.integration_id)
+        select(_fences.c.integration_id, func.min(batches.c.committed_at))
+        .join_from(_fences, _table, _MINE, isouter=True)
+        .join(batches, next_one)
+        .where(_fences.c.last_batch > _DONE)
+        .group_by(_fences.c.integration_id),
+        {"reader": reader},
     )
     return {integration_id: clock.from_micros(at) for integration_id, at in rows}
 

@@ -15,6 +15,8 @@ from conductor.core.integration import Integration
 from conductor.store import schema
 
 _table = schema.integrations
+_EVERYTHING = select(_table).order_by(_table.c.name, _table.c.id)
+_PRESENT = _EVERYTHING.where(_table.c.removed_at.is_(None))
 
 
 def add(
@@ -84,10 +86,7 @@ def lives(connection: Connection, integration_id: int) -> bool:
 
 def everything(connection: Connection, *, removed: bool = False) -> list[Integration]:
     """All of them by name; removed ones only when asked for."""
-    query = select(_table).order_by(_table.c.name, _table.c.id)
-    if not removed:
-        query = query.where(_table.c.removed_at.is_(None))
-    return [_integration(row) for row in connection.execute(query)]
+    return [_integration(row) for row in connection.execute(_EVERYTHING if removed else _PRESENT)]
 
 
 def owner(integration_id: int) -> str:

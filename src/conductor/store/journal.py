@@ -90,7 +90,7 @@ class Page:
     covered_until: datetime | None
     begin_anew: bool = False  # the position before is lost: `checkpoint` stands, also when it is None
     quarantined: Sequence[Quarantined] = ()  # records that the page stepped over
-    read_at: datetime | None = None  # by the slower of the vendor's clock and ours
+    read_at: datetime | None = None  # by the vendor's clock; None while it has not told
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ def beside(connection: Connection, owner: Position, lane: str) -> Position:
 def commit(connection: Connection, position: Position, page: Page, now: datetime) -> Committed:
     """Write one page and move the checkpoint. Raises Fenced when another owner came, or another commit."""
     fence = check_fence(connection, position)
-    after = _move(connection, position, page, now)
+    after = _move(connection, position, page)
     found = _sort(connection, position.integration_id, page.signals)
     place = _Place(fence.last_batch + 1, fence.chain, clock.to_micros(now))
     batch = _append(connection, position, page, found, place) if found.fresh else None
@@ -289,12 +289,12 @@ def check_fence(connection: Connection, position: Position) -> Row[int, int, byt
     return fence
 
 
-def _move(connection: Connection, position: Position, page: Page, now: datetime) -> Position:
+def _move(connection: Connection, position: Position, page: Page) -> Position:
     checkpoint = page.checkpoint if page.begin_anew else page.checkpoint or position.checkpoint
     covered = page.covered_until or position.covered_until
     seen = position.seen
-    if checkpoint is not None and checkpoint != position.checkpoint:
-        seen = max(seen, (page.read_at or now) - checkpoint.time)
+    if checkpoint is not None and checkpoint != position.checkpoint and page.read_at is not None:
+        seen = max(seen, page.read_at - checkpoint.time)
     if checkpoint == position.checkpoint and covered == position.covered_until:
         return position
     values: dict[str, object] = {

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, delete, func, insert, select, update
+from sqlalchemy import BigInteger, ColumnElement, Connection, bindparam, delete, func, insert, select, update
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -29,6 +29,17 @@ class store_now(FunctionElement[int]):  # noqa: N801 - a SQL function, named as 
 
     type = BigInteger()
     inherit_cache = True
+
+
+# Asked every few seconds: statements are built once, which costs more than running them.
+_RENEW = update(_workers).where(_workers.c.id == bindparam("worker")).values(expires=store_now() + bindparam("ttl"))
+_JOIN = insert(_workers).values(
+    {name: bindparam(name) for name in ("id", "host", "pid", "reader")}
+    | {"started_at": store_now(), "expires": store_now() + bindparam("ttl")}
+)
+_FORGET = delete(_workers).where(_workers.c.expires < store_now() - FORGET)
+_LIVING = select(_workers).where(_workers.c.expires > store_now()).order_by(_workers.c.started_at, _workers.c.id)
+_FENCES = select(_fences.c.integration_id, _fences.c.owner, _fences.c.poll_asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +64,10 @@ class View:
 
 def renew(connection: Connection, worker: Worker) -> None:
     """Live for another `TTL`; the first time, join. Long dead workers are forgotten."""
-    until = store_now() + TTL
-    if connection.execute(update(_workers).where(_workers.c.id == worker.id).values(expires=until)).rowcount == 0:
+    if connection.execute(_RENEW, {"worker": worker.id, "ttl": TTL}).rowcount == 0:
         row = {"id": worker.id, "host": worker.host, "pid": worker.pid, "reader": worker.reader}
-        connection.execute(insert(_workers).values(**row, started_at=store_now(), expires=until))
-    connection.execute(delete(_workers).where(_workers.c.expires < store_now() - FORGET))
+        connection.execute(_JOIN, {**row, "ttl": TTL})
+    connection.execute(_FORGET)
 
 
 def leave(connection: Connection, worker_id: str) -> None:
@@ -88,16 +98,14 @@ def release(connection: Connection, worker_id: str, integration_ids: Collection[
 def view(connection: Connection) -> View:
     """How things stand."""
     workers = {worker.id: worker for worker in living(connection)}
-    rows = connection.execute(select(_fences.c.integration_id, _fences.c.owner, _fences.c.poll_asked)).all()
+    rows = connection.execute(_FENCES).all()
     owners = {row.integration_id: row.owner for row in rows if row.owner}
     return View(workers, owners, frozenset(row.integration_id for row in rows if row.poll_asked is not None))
 
 
 def living(connection: Connection) -> list[Worker]:
     """The workers that live, the oldest first."""
-    rows = connection.execute(
-        select(_workers).where(_workers.c.expires > store_now()).order_by(_workers.c.started_at, _workers.c.id)
-    )
+    rows = connection.execute(_LIVING)
     return [Worker(row.id, row.host, row.pid, row.reader, clock.from_micros(row.started_at)) for row in rows]
 
 

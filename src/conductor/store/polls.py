@@ -142,7 +142,7 @@ class Latest:
 
 def latest(connection: Connection, integration_ids: Sequence[int]) -> dict[int, Latest]:
     """For each of these integrations, in a few statements whatever their number; for none, in no statement."""
-    if not integration_ids:  # the supervisor's usual question, every two seconds
+    if not integration_ids:
         return {}
     finished = _newest(connection, integration_ids, _table.c.result.not_in((RUNNING, "interrupted")))
     good = _newest(connection, integration_ids, _table.c.result == OK)

@@ -420,7 +420,11 @@ def test_the_age_that_was_served_is_how_old_the_checkpoint_was_when_it_was_read(
     position, poll_id = own(connection)
     assert position.seen == timedelta(0)
     old = Checkpoint(b"x", NOW - timedelta(days=4))
-    journal.commit(connection, position, page(poll_id, b"a", checkpoint=old), NOW)
+    dateless = page(poll_id, b"a", checkpoint=Checkpoint(b"w", NOW - timedelta(days=8)))
+    position = journal.commit(connection, position, dateless, NOW).position
+    assert position.seen == timedelta(0)  # our own clock is no measure of what the vendor keeps
+    dated = replace(page(poll_id, b"b", checkpoint=old), read_at=NOW)
+    journal.commit(connection, position, dated, NOW)
     assert journal.positions(connection)[position.integration_id].seen == timedelta(days=4)
     later = NOW + timedelta(days=9)
     quiet = journal.positions(connection)[position.integration_id]
