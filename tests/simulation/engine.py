@@ -5,6 +5,7 @@ It is held to the same tests as the real engine (test_engine.py), and refuses an
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from conductor.core import clock
 WINDOW = 1000  # tokens remembered: non_replicated_deduplication_window
 _PLAIN = {name: number for number, name in enumerate(artifacts.COLUMNS)}
 _TIME = _PLAIN["time"]
+_DAY = 86_400_000_000  # microseconds
 Row = tuple[Any, ...]
 
 
@@ -45,6 +47,9 @@ class Engine:
     def client(self, **_options: Any) -> Client:
         """What `create_client` answers."""
         return Client(self)
+
+    def close(self) -> None:
+        """The world has ended."""
 
     def everything(self) -> Iterator[Row]:
         """All rows, batch by batch."""
@@ -146,7 +151,13 @@ def _raise_if(broken: bool) -> None:
 
 
 def _day(row: Row) -> int:
-    return int(f"{clock.from_micros(row[_TIME]):%Y%m%d}")
+    return _partition(row[_TIME] // _DAY)
+
+
+@functools.cache
+def _partition(day: int) -> int:
+    """toYYYYMMDD of a day since 1970."""
+    return int(f"{clock.from_micros(day * _DAY):%Y%m%d}")
 
 
 def decode(block: bytes, width: int) -> Iterator[Row]:

@@ -93,6 +93,7 @@ class Watch:
 
     def touched(self, name: str) -> None:
         """The operator did something to this integration: it may poll out of turn."""
+        self._follow()
         for known in self.known.values():
             if known.name == name:
                 known.touched_at = self.world.loop.time()
@@ -244,14 +245,18 @@ class Watch:
                     self.fail("I9", f"{waiting} writes wait at the database of {worker.name}")
                 if len(worker.process.tasks) > TASKS_MOST:
                     self.fail("I9", f"{worker.name} has {len(worker.process.tasks)} tasks")
+        self._follow()
+        if self._failure:
+            raise Violation(self._failure)
+
+    def _follow(self) -> None:
+        """Integrations are renamed and removed."""
         for id_, name, removed in self._rows("SELECT id, name, removed_at FROM integrations"):
             if id_ in self.known:
                 known = self.known[id_]
                 known.name = name
                 if removed is not None and known.removed_at is None:
                     known.removed_at = self.world.loop.time()
-        if self._failure:
-            raise Violation(self._failure)
 
     # At the end
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from conductor.simulator.tenant import TenantSpec
 
+REAL_ENGINE = 50  # one world in so many
 FACTORS = (0.0, 0.3, 1.0, 3.0, 8.0)
 PLANS = {"free": "starter", "essentials": "essentials", "enterprise": "enterprise"}  # the simulator's words, and ours
 
@@ -30,7 +31,7 @@ class Plan:
     workers: int
     skews: list[float]
     follow: float
-    leases: float  # how many times as long as in production
+    real_engine: bool = False  # chDB instead of the one in memory: a process has only one
     _factors: dict[str, float] = field(default_factory=dict)
     _chance: Random = field(default_factory=Random)
 
@@ -49,9 +50,12 @@ def draw(seed: int) -> Plan:
     tenants = [_tenant(chance, seed, number) for number in range(chance.choice((1, 1, 1, 2, 2)))]
     count = max(len(tenants), chance.choice((1, 1, 2, 2, 3)))
     integrations = [_integration(chance, tenants[number % len(tenants)], number) for number in range(count)]
-    workers = chance.choice((1, 1, 1, 2, 3))
+    real = seed % REAL_ENGINE == 0
+    workers = 1 if real else chance.choice((1, 1, 1, 2, 3))
     skews = [chance.choice((0.0, 0.0, chance.uniform(-120, 120), chance.uniform(-3600, 3600))) for _ in range(3)]
-    return Plan(tenants, integrations, workers, skews, chance.choice((5.0, 60.0, 120.0, 120.0)), 10.0, _seed=seed)
+    return Plan(
+        tenants, integrations, workers, skews, chance.choice((5.0, 60.0, 120.0, 120.0, 120.0, 120.0)), real, _seed=seed
+    )
 
 
 def _tenant(chance: Random, seed: int, number: int) -> TenantSpec:

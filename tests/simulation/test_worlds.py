@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from simulation import command
+from simulation import bugs, command
 from simulation.world import play
 
 ROOT = Path(__file__).parents[2]
 SEEDS = range(1, 101)
 HOURS = 6.0
+SHARED = 11  # three workers on one database, in which one of them ends and comes back within the hour
 PROGRAM = "from simulation.world import play; print(play({seed}, {hours}).digest)"
 
 
@@ -35,8 +36,23 @@ def test_what_a_seed_found_once_stays_mended(seed: int, hours: float, text: str)
     assert not play(seed, hours).violation, text
 
 
-def test_one_seed_is_one_world_whatever_the_hash_seed() -> None:
-    digests = {_digest(3, hash_seed) for hash_seed in ("0", "1", "4711") for _ in range(2)}
+@pytest.mark.parametrize("found", bugs.found(), ids=lambda found: found.name)
+def test_a_planted_bug_is_found(found: bugs.Found) -> None:
+    report = play(found.seed, found.hours, bug=found.name)
+    assert report.violation.startswith(f"{found.invariant} "), report.violation
+
+
+def test_every_planted_bug_was_found_within_fifty_seeds_and_is_told() -> None:
+    found = bugs.found()
+    assert [item.name for item in found] == list(bugs.BUGS)
+    assert len(found) >= 15
+    assert max(item.seed for item in found) <= bugs.TRIES
+    assert bugs.PAGE.read_text("utf-8") == bugs.page()
+
+
+@pytest.mark.parametrize("seed", [3, SHARED])
+def test_one_seed_is_one_world_whatever_the_hash_seed(seed: int) -> None:
+    digests = {_digest(seed, hash_seed) for hash_seed in ("0", "1", "4711") for _ in range(2)}
     assert len(digests) == 1
 
 

@@ -37,6 +37,7 @@ from conductor.simulator.world import World as Tenants
 from conductor.store import leases, migrations
 from conductor.store.database import Database, sqlite_url
 from simulation import bugs, chaos, invariants, plan
+from simulation.chdb import RealEngine
 from simulation.disk import Disk
 from simulation.engine import Engine
 from simulation.loop import PROCESS, Process, SimulatedLoop
@@ -47,6 +48,7 @@ from simulation.worker import Worker
 BEGIN = datetime(2026, 3, 2, 21, 0, tzinfo=UTC)  # midnight comes while everything goes wrong
 HEAL = 75 * 60.0  # seconds in which the world must have recovered: an hourly retry, and some
 QUIET = 40 * 60.0  # seconds watched after that for freshness
+LONGER = 10.0  # leases last, than in production
 STEP = 30.0  # seconds between two looks at what grows
 
 
@@ -78,7 +80,7 @@ class World:
         self.vendor = Vendor(self.tenants, self.stream("network"), self.now, told=self.tell, injected=self.counts)
         self.disk = Disk(folder / "conductor.db", self.now)
         self.disk.kill = self.kill_process
-        self.engines: dict[str, Engine] = {}
+        self.engines: dict[str, Engine | RealEngine] = {}
         self.starts: list[tuple[float, str]] = []
         self.watch = invariants.Watch(self)
         self.disk.committed = self.watch.committed
@@ -115,10 +117,10 @@ class World:
         self.counts[what] += 1
         self.tell(what)
 
-    def engine(self, path: str) -> Engine:
+    def engine(self, path: str) -> Engine | RealEngine:
         """The search engine in a directory."""
         if path not in self.engines:
-            self.engines[path] = made = Engine()
+            self.engines[path] = made = RealEngine() if self.plan.real_engine else Engine()
             made.trouble, made.full = chaos.search_engine(self, path)
         return self.engines[path]
 
@@ -249,17 +251,16 @@ def play(seed: int, hours: float = 6.0, *, bug: str = "", trace: Callable[[str],
 
 
 def _sharing(world: World) -> Iterator[tuple[Any, str, Any]]:
-    """Several workers on one database, which tells them the time. Leases last ten times as long, but in one world of
-    four, for renewing costs more than collecting."""
+    """Several workers on one database, which tells them the time. Leases last ten times as long, for renewing costs more
+    than collecting."""
     numbers = itertools.count(1)
     for owner in (app, engine, indexer):  # who owns what and who indexes follows from these names
         yield owner, "token_hex", lambda _size: f"{next(numbers):016x}"
     if world.plan.workers > 1:
-        longer = world.plan.leases
         yield app, "Database", functools.partial(Database, shared=True, now=world.now)
-        yield leases, "TTL", int(leases.TTL * longer)
-        for name in ("RENEW_EVERY", "SILENCE", "BEGUN_WITHIN"):
-            yield membership, name, getattr(membership, name) * longer
+        yield leases, "TTL", int(leases.TTL * LONGER)
+        for name in ("RENEW_EVERY", "RENEW_RETRY", "SILENCE", "BEGUN_WITHIN"):
+            yield membership, name, getattr(membership, name) * LONGER
 
 
 @contextlib.contextmanager
@@ -296,12 +297,12 @@ def _installed(world: World) -> Iterator[None]:
     stack = contextlib.ExitStack()
     for owner, name, other in (
         (clock, "time", _Wall(world)),
-        (clickhouse, "create_client", lambda **options: world.engine(options["path"]).client()),
+        (clickhouse, "create_client", lambda **options: world.engine(options["path"]).client(**options)),
         (migrations, "upgrade", lambda _engine: None),  # the template is up to date
         (catalog, "load", functools.lru_cache(catalog.load)),
         # How often the house looks round, which costs more than all that it does: rarely, in most worlds.
         (supervisor, "FOLLOW_EVERY", follow),
-        (indexer, "IDLE", 10 * follow if world.plan.workers == 1 else 30.0),
+        (indexer, "IDLE", 10 * follow if world.plan.workers == 1 else 50.0),
         (upkeep, "LOOK_EVERY", 10 * follow),
         (upkeep, "BEAT", 10 * follow),
     ):
@@ -322,6 +323,8 @@ def _installed(world: World) -> Iterator[None]:
             yield
     finally:
         stack.close()
+        for made in world.engines.values():
+            made.close()
         random.setstate(chance)
         root.removeHandler(handler)
         logger.setLevel(level)
