@@ -32,7 +32,7 @@ bench: .venv/dev.stamp
 
 # Every system call that changes a file, with kill -9 in its place; prints how many there are.
 killpoints: .venv/dev.stamp
-	@CONDUCTOR_TEST_ALL_POINTS=1 $(BIN)/python -m pytest -s tests/faults/test_kill_points.py \
+	@CONDUCTOR_TEST_ALL_POINTS=1 $(BIN)/python -m pytest -s -o faulthandler_timeout=0 tests/faults/test_kill_points.py \
 	  tests/faults/test_index_kill_points.py tests/faults/test_upgrade.py
 
 # Images of the disk after a power loss, ten thousand of them (IMAGES=...).
