@@ -120,12 +120,6 @@ def test_hostile_content_cannot_move_the_cursor(conductor: Conductor, vendor: Ve
 def test_status_tells_failure_by_its_exit_code(conductor: Conductor, mended: Vendor) -> None:
     cli = conductor.cli
     assert cli.run("status", "--check").returncode == 0
-    mended.control("POST", "faults", {"kind": "rate_limited", "endpoint": "any", "retry_after": "30"})
-    assert cli.run("integration", "poll", "prod").returncode == 8
-    attention = cli.run("status", "--check")
-    assert attention.returncode == 10
-    assert "▲" in attention.stdout
-    mended.control("DELETE", "faults")
     mended.control("POST", "faults", {"kind": "insufficient_scope"})
     assert cli.run("integration", "poll", "prod").returncode == 6
     failed = cli.run("status", "--check")
@@ -133,7 +127,13 @@ def test_status_tells_failure_by_its_exit_code(conductor: Conductor, mended: Ven
     assert "■" in failed.stdout
     assert "Fix: " in failed.stdout
     mended.control("DELETE", "faults")
-    cli.ok("integration", "poll", "prod")
+    mended.control("POST", "faults", {"kind": "rate_limited", "endpoint": "any", "retry_after": "2"})
+    assert cli.run("integration", "poll", "prod").returncode == 8
+    attention = cli.run("status", "--check")
+    assert attention.returncode == 10
+    assert "▲" in attention.stdout
+    mended.control("DELETE", "faults")
+    wait_for(lambda: cli.run("integration", "poll", "prod").returncode == 0, "poll after the time that was told")
     assert cli.run("status", "--check").returncode == 0
 
 
@@ -181,7 +181,7 @@ def test_a_missing_permission_is_told_and_saves_nothing(conductor: Conductor, me
 
 
 def test_a_rate_limit_is_told_and_saves_nothing(conductor: Conductor, mended: Vendor) -> None:
-    mended.control("POST", "faults", {"kind": "rate_limited", "endpoint": "search", "retry_after": "30"})
+    mended.control("POST", "faults", {"kind": "rate_limited", "endpoint": "search", "retry_after": "1"})
     _assert_refused(conductor.cli, mended, {}, 8, "Auth0 asked us to slow down.")
 
 

@@ -230,8 +230,9 @@ def _advance(where: _Pass, signals: Sequence[Signal], last: str, date: datetime)
     if not where.frozen:
         settled = [signal.id for signal in signals if where.head < signal.id and _time(signal.id, safe) <= safe]
         settled = [name for name in settled if not name.startswith(page.SYNTHETIC)]
-        if settled:
-            newest = max(settled)
+        newest = max(settled, default="")
+        # After a refusal the head was put back to an id made of a time: what lies there may be before the position.
+        if newest and (where.durable is None or newest.encode() > where.durable.position):
             where.durable = Checkpoint(newest.encode(), _time(newest, date))
     where.frozen = where.frozen or _time(last, safe) > safe
     where.head = last
