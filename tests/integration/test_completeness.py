@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -59,6 +59,25 @@ def test_f30_an_outage_beyond_the_retention_is_told_although_the_vendor_answers_
             assert not (await search.search(it.system, search.Request(last="7d"))).complete
             actions = [entry.action for entry in await it.system.database.read(lambda c: audit.recent(c, 9))]
             assert {"gap.found", "gap.lost"} <= set(actions)
+
+    run(work)
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_f30_f33_a_lost_span_ends_by_the_vendors_clock_whatever_ours_says(
+    tmp_path: Path, calendar: Calendar, hours: int
+) -> None:
+    def theirs() -> datetime:
+        return clock.now() + timedelta(hours=hours)
+
+    async def work() -> None:
+        async with collecting(tmp_path, TenantSpec(plan="free", history=20, days=0.5, rate=0.002), now=theirs) as it:
+            await it.add(plan="starter")
+            await it.poll()
+            calendar.ahead = 3 * DAY
+            await it.poll()
+            (gap,) = await gap_list(it)
+            assert abs(gap.ends - (theirs() - DAY)) < MINUTE
 
     run(work)
 

@@ -32,8 +32,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "planted-bugs.md"
 HEAD = """# Planted bugs
 
 [The simulation](simulation.md) must be able to fail. Each of these bugs was put into Conductor while worlds ran, seeds
-from 1 on with 6 hours of faults each, until an invariant was violated. A test runs each bug at its seed;
-`.venv/bin/python -m tests.simulation --bugs` searches again and writes this page.
+from 1 on with 6 hours of faults each, until an invariant was violated. A test runs each bug again, beginning with its
+seed; `.venv/bin/python -m tests.simulation --bugs` searches from seed 1 and writes this page.
 
 | Bug | Invariant | First seed that shows it |
 |---|---|---|
@@ -163,7 +163,7 @@ def _impatient() -> list[Replaced]:
         self.failures += 1
         return 0.5
 
-    return [(outcome.Patience, "failed", soon)]
+    return [(outcome.Patience, "failed", soon), (pace.Limiter, "hold", lambda _self, _seconds: None)]
 
 
 def _unpaced() -> list[Replaced]:

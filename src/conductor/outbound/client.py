@@ -168,6 +168,9 @@ class Client:
         while True:
             try:
                 return await self._once("GET", url, headers, deadline, params=params)
+            except RateLimited as error:
+                self._limiter.hold(error.retry_after or 0.0)
+                raise
             except Unavailable as error:
                 if attempt >= TRIES or error.code.startswith("net.dns"):
                     raise
@@ -242,8 +245,6 @@ class Client:
         if answer.status == 429:
             told = pace.wait_told(answer.headers, answer.date, most=patience)
             wait = None if told is None else min(told, LONGEST_WAIT)
-            if patience == pace.MAX_WAIT and wait is not None:  # a quota of tokens holds up nobody who has one
-                self._limiter.hold(wait)
             raise RateLimited(retry_after=wait, code=f"{self.vendor}.rate.limited", limit=rate.limit, domain=host)
         if answer.status == 407:
             raise Misconfigured(code="net.proxy.auth", proxy=failures.without_password(self._route.proxy))

@@ -185,20 +185,22 @@ class Poller:
 
     async def _collect(self, poll_id: int) -> bool:
         """One pass; whether it reached the end of the log. A lost position is told as a gap, and read on from."""
-        await self._note_lost_span()
         try:
             return await self._read(poll_id)
         except CheckpointLost as lost:
             await self._begin_anew(poll_id, lost)
+        except SourceError:
+            await self._note_lost_span()  # it goes on being lost while nobody answers
+            raise
         return await self._read(poll_id)
 
     async def _read(self, poll_id: int) -> bool:
-        complete, told = False, False
+        complete, first = False, True
         async with aclosing(self._source.connector.poll(self._here.checkpoint)) as batches:
             async for batch in batches:
-                if not told:  # again, for now the vendor has told its time
-                    told = True
+                if first:
                     await self._note_lost_span()
+                first = False
                 await self._commit(self._page(poll_id, batch))
                 self._oddities.note(batch)
                 complete = batch.covered_until is not None
@@ -240,7 +242,8 @@ class Poller:
         raise error
 
     async def _note_lost_span(self) -> None:
-        """The vendor answers happily although it has deleted what we did not read: the time tells."""
+        """The vendor answers happily although it has deleted what we did not read: the time tells, best of all its own,
+        which comes with its first answer."""
         here = self._here
         retention = self._source.config.retention(here.seen)
         time = here.checkpoint.time if here.checkpoint else None

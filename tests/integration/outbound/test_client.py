@@ -513,6 +513,26 @@ def test_f09_f10_it_waits_as_long_as_the_vendor_says(
     assert (world.http.usage.limit, world.http.usage.remaining) == ((10, 0) if headers else (None, None))
 
 
+def test_f10_what_one_was_told_holds_for_all_who_ask_this_tenant(world: World, wire: Callable[..., Any]) -> None:
+    """The limit is the tenant's: a second reader, or a second integration, would only be refused as well."""
+    other = World(world.route, world.limiter)
+
+    async def scenario() -> tuple[list[int], ConductorError]:
+        async with wire(reply(b"{}", "Retry-After: 7", status="429 Slow Down"), reply()) as server:
+            await refusal(world.get(server.url("/logs")))
+            held = await refusal(other.get(server.url("/logs")))
+            asked = [len(server.requests)]
+            await asyncio.sleep(7.0)
+            await other.get(server.url("/logs"))
+            return [*asked, len(server.requests)], held
+
+    asked, held = virtual.run_hastily(scenario())
+    assert asked == [1, 2]
+    assert isinstance(held, RateLimited)
+    assert held.retry_after is not None
+    assert 0.0 < held.retry_after <= 7.0
+
+
 def test_f09_f16_a_refusal_that_is_cut_off_is_still_a_refusal(get: Get) -> None:
     async def cut(_reader: Reader, writer: Writer) -> None:
         writer.write(reply(b"{", "Retry-After: 7", status="429 Slow Down", length=100))
