@@ -13,6 +13,7 @@ from benchmarks.bombs import bombs
 from benchmarks.commits import commits
 from benchmarks.freshness import freshness
 from benchmarks.idle import idle
+from benchmarks.polite import polite
 from benchmarks.proof import proof, start
 from benchmarks.throughput import end_to_end
 
@@ -21,6 +22,7 @@ ALL: dict[str, Callable[[], Mapping[str, float]]] = {
     "End to end": lambda: asyncio.run(end_to_end()),
     "From commit to searchable": lambda: asyncio.run(freshness()),
     "Under bombs": lambda: asyncio.run(bombs()),
+    "A thousand after a restart": lambda: asyncio.run(polite()),
     "Ten million proved": proof,
     "Ten million started": start,
     "A thousand integrations": lambda: asyncio.run(idle()),

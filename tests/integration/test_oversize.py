@@ -132,6 +132,8 @@ def test_f20_while_nothing_later_is_known_it_waits_and_then_goes_on(tmp_path: Pa
             await it.poll()
             giant = plant(it, len(it.world.first.events))
             stuck = await it.poll()
+            while stuck.result == "ok":  # a pass ends with what was written in the second in which it began
+                stuck = await it.poll()
             assert (stuck.result, stuck.needs_person) == ("auth0.record.too_large", True)
             assert await set_aside(it) == []
             it.world.first.add({"type": "s"}, clock.now())

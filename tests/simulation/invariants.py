@@ -347,7 +347,7 @@ class Watch:
             by_place[asked.process, asked.tenant].append(asked)
         for (process, host), requests in sorted(by_place.items()):
             spec = self.world.tenants.tenants[host.partition(".")[0]].spec
-            most = self._budget(spec, self.world.vendor.announced.get(host, 0.0))
+            believed = _believed(requests)
             times = [asked.at for asked in requests]
             starts = [at for at, name in self.world.starts if name == process]
             first = 0
@@ -355,7 +355,8 @@ class Watch:
                 while times[first] < at - 60.0:
                     first += 1
                 begun = sum(at - 60.0 <= start <= at for start in starts)
-                if last - first + 1 > most * (1 + begun):
+                most = self._budget(spec, max(believed[first : last + 1])) * (1 + begun)
+                if last - first + 1 > most:
                     self.fail("I6", f"{process} asked {host} {last - first + 1} times in a minute, allowed {most:.0f}")
                     return
 
@@ -378,7 +379,7 @@ class Watch:
         return any(begin - 600.0 <= at <= end for at in known.touches)
 
     def _budget(self, spec: Any, announced: float) -> float:
-        """Requests a minute: by the plan, or by the largest bucket that the vendor ever told of."""
+        """Requests a minute: by the plan, or by the largest bucket that was believed meanwhile."""
         limit = rate.parse(spec.rate_limit, spec.plan)
         names = ("starter", "essentials", "enterprise" if limit is None and spec.plan == "enterprise" else "starter")
         known = [ALLOWANCES[name] for name in names]
@@ -474,6 +475,16 @@ class Watch:
             self._link.close()
 
 
+def _believed(requests: Sequence[Asked]) -> list[float]:
+    """At each request of one process name to one host, the bucket that its latest answers told of; 0 when none did."""
+    told: dict[int, float] = defaultdict(float)
+    believed = []
+    for asked in requests:
+        believed.append(told[asked.number])
+        told[asked.number] = asked.announced or told[asked.number]
+    return believed
+
+
 def _number(row: Sequence[Any]) -> int:
     """An artifact's place in its batch."""
     return int(row[4])
@@ -500,7 +511,7 @@ class Listener(logging.Handler):
                 watch.fail("I4", "a secret was logged")
         if "position lost" in text:
             watch.told_resets.add(facts["integration"])
-        if "gap" in text or "are lost" in text:
+        if "gap" in text or "are lost" in text or "came late" in text:
             watch.told_gaps.add(text)
         if record.name != "conductor" and record.levelno >= logging.ERROR:
             watch.fail("I0", f"{record.name} complains: {record.getMessage()[:300]}")

@@ -65,6 +65,7 @@ class Asked:
     path: str
     status: int
     wait: float  # seconds that a 429 told credibly
+    announced: float  # the size of the bucket that the answer told of, or 0
 
 
 @dataclass
@@ -81,7 +82,6 @@ class Vendor:
     injected: Counter[str] = field(default_factory=Counter)
     tokens: set[str] = field(default_factory=set)
     bodies: dict[str, bytes] = field(default_factory=dict)  # other bodies that were served, by log id
-    announced: dict[str, float] = field(default_factory=dict)  # the largest bucket that each host told of
 
     def __post_init__(self) -> None:
         self._application = Application(self.world)
@@ -187,10 +187,10 @@ class Transport(httpx2.AsyncBaseTransport):
         told = reply.headers.get("retry-after", "")
         if heard and reply.status == 429 and told.isascii() and told.isdecimal() and float(told) <= 300.0:
             wait = float(told)
-        self._vendor.asked.append(Asked(at, process.name, process.number, asked.host, asked.path, reply.status, wait))
-        if limit := reply.headers.get("x-ratelimit-limit"):
-            announced = self._vendor.announced
-            announced[asked.host] = max(float(limit), announced.get(asked.host, 0.0))
+        limit = float(reply.headers.get("x-ratelimit-limit", 0.0)) if heard else 0.0
+        self._vendor.asked.append(
+            Asked(at, process.name, process.number, asked.host, asked.path, reply.status, wait, limit)
+        )
         self._vendor.told(f"{process.name} {asked.method} {asked.url} {reply.status} {len(reply.body)}")
 
     def _response(self, request: httpx2.Request, asked: Request, reply: Reply) -> httpx2.Response:

@@ -18,7 +18,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Engine, event, insert, select
 
-from conductor.core.errors import Conflict, SettingsError, StoreError, StoreFull
+from conductor.core.errors import Conflict, SettingsError, StoreError, StoreFull, StorePaused
 from conductor.store import audit, integrations, migrations, schema
 from conductor.store import database as databases
 from conductor.store.database import GROUP, Database, sqlite_url
@@ -351,7 +351,7 @@ def test_a_second_writing_process_is_locked_out(migrated_sqlite_url: str, monkey
 
     async def scenario() -> list[str]:
         async with opened(migrated_sqlite_url) as database:
-            with writing_process(str(database.url.database)), pytest.raises(StoreError, match="locked"):
+            with writing_process(str(database.url.database)), pytest.raises(StorePaused, match="held the database"):
                 await database.write(put("a"))
             return await database.read(names)
 
