@@ -389,13 +389,13 @@ class Watch:
         return 60.0 * per_second * share + max(1.0, burst * share) + 1.0
 
     def _check_gaps(self) -> None:
-        """I10: every gap is in the audit log, and each that was found by a poll in the log."""
+        """I10: every gap is in the audit log; and in the log, unless somebody was killed before the line was written."""
         rows = self._rows("SELECT detail FROM audit WHERE action = 'gap.found'")
         audited = {json.loads(row[0])["gap"] for row in rows}
         found = {row[0] for row in self._rows("SELECT id FROM gaps")}
         if untold := found - audited:
             self.fail("I10", f"gap {min(untold)} is not in the audit log")
-        if found and not self.told_gaps:
+        if found and not self.told_gaps and not self.world.counts["kill"]:
             self.fail("I10", f"{len(found)} gaps, and none was told in the log")
 
     def _check_journal(self) -> None:

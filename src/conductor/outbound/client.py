@@ -197,7 +197,10 @@ class Client:
             answer = await self._exchange(method, url, headers, params, data)
         except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError, OSError) as error:
             raise failures.classify(error, _host(url), self._route.proxy) from error
-        return self._judge(answer, _host(url), patience)
+        rate = pace.read_headers(answer.headers)
+        if method == "GET":  # tokens come out of a bucket of their own
+            self._observe(rate)
+        return self._judge(answer, rate, _host(url), patience)
 
     async def _take_turn(self, deadline: asyncio.Timeout) -> None:
         """Wait for our own pace, which is not the vendor's slowness: the deadline stands still meanwhile."""
@@ -237,11 +240,12 @@ class Client:
         local = clock.now() - failures.DATELESS
         return Answer(response.status_code, lowered, content, date or local, dated=date is not None)
 
-    def _judge(self, answer: Answer, host: str, patience: float) -> Answer:
-        rate = pace.read_headers(answer.headers)
+    def _observe(self, rate: pace.RateHeaders) -> None:
         if rate.limit is not None:
             self.usage.limit, self.usage.remaining = rate.limit, rate.remaining
         self._limiter.observe(rate, self._allowance)
+
+    def _judge(self, answer: Answer, rate: pace.RateHeaders, host: str, patience: float) -> Answer:
         if answer.status == 429:
             told = pace.wait_told(answer.headers, answer.date, most=patience)
             wait = None if told is None else min(told, LONGEST_WAIT)

@@ -513,6 +513,28 @@ def test_f09_f10_it_waits_as_long_as_the_vendor_says(
     assert (world.http.usage.limit, world.http.usage.remaining) == ((10, 0) if headers else (None, None))
 
 
+def test_f05_the_bucket_of_tokens_is_not_taken_for_that_of_records(world: World, wire: Callable[..., Any]) -> None:
+    def bucket(size: int) -> bytes:
+        return reply(b"{}", f"X-RateLimit-Limit: {size}", f"X-RateLimit-Remaining: {size - 1}")
+
+    limiter = Limiter()
+    limiter.join("test", 1.0, Allowance(10.0, 10.0))
+    http = Client("acme", world.route, limiter, lambda announced: Allowance(announced, announced))
+
+    async def scenario() -> float:
+        async with wire(bucket(2), bucket(30), *[bucket(2)] * 4) as server, http:
+            await http.get(server.url("/logs"), {})
+            await http.post_form(server.url("/oauth/token"), {})
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            for _ in range(4):
+                await http.get(server.url("/logs"), {})
+            return loop.time() - began
+
+    assert virtual.run_hastily(scenario()) >= 1.0  # four more at two a second
+    assert (http.usage.limit, http.usage.remaining) == (2, 1)
+
+
 def test_f10_what_one_was_told_holds_for_all_who_ask_this_tenant(world: World, wire: Callable[..., Any]) -> None:
     """The limit is the tenant's: a second reader, or a second integration, would only be refused as well."""
     other = World(world.route, world.limiter)
