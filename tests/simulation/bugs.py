@@ -253,6 +253,13 @@ def first(name: str, hours: float) -> Found | None:
     return None
 
 
+def shows(item: Found) -> bool:
+    """Whether a bug is found where it was found last, or, should a change of the product have moved it, within `TRIES`."""
+    from simulation.world import play
+
+    return any(play(seed, item.hours, bug=item.name).violation for seed in (item.seed, *range(1, TRIES + 1)))
+
+
 def search(hours: float, told: Callable[[str], None], names: Sequence[str] = ()) -> bool:
     """Find each bug's first seed, on every core, and write down where; whether all were found within `TRIES`."""
     known = {item.name: item for item in (found() if FOUND.exists() else [])}

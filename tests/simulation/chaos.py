@@ -140,7 +140,9 @@ async def heal(world: World) -> None:
     for tenant in world.tenants.tenants.values():
         plain = next(spec for spec in world.plan.tenants if spec.name == tenant.spec.name)
         tenant.change(world.now(), late=0.0, rate=plain.rate)
-    world.off_until = 0.0
+    for worker in world.workers:  # what is off comes back at its time
+        while not worker.running:
+            await asyncio.sleep(20.0)
     await _settle(world)
 
 
