@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgpack
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from conductor.analytics import artifacts
@@ -100,7 +101,7 @@ class Client:
             counts = [(batch, len(rows[given["i"], batch])) for batch in span if rows.get((given["i"], batch))]
             return Result(counts)
         if statement.startswith("SELECT DISTINCT partition FROM system.parts"):
-            days = {str(_day(row)) for row in self._engine.everything()}
+            days = {str(_partition(day)) for day in {row[_TIME] // _DAY for row in self._engine.everything()}}
             return Result([(day,) for day in sorted(days) if day < given["d"]])
         raise AssertionError(f"the simulated engine does not know: {statement}")
 
@@ -162,40 +163,6 @@ def _partition(day: int) -> int:
 
 def decode(block: bytes, width: int) -> Iterator[Row]:
     """The rows of a MsgPack block as ClickHouse reads it: values one after another, no array around a row."""
-    at, size = 0, len(block)
-    while at < size:
-        row = []
-        for _ in range(width):
-            value, at = _value(block, at)
-            row.append(value)
-        yield tuple(row)
-
-
-def _value(block: bytes, at: int) -> tuple[Any, int]:
-    first = block[at]
-    at += 1
-    if first < 0x80:
-        return first, at
-    if 0xA0 <= first < 0xC0:
-        return _text(block, at, first & 0x1F)
-    if first in (0xC2, 0xC3):
-        return first == 0xC3, at
-    if 0xC4 <= first <= 0xC6 or 0xD9 <= first <= 0xDB:
-        width = 1 << (first - (0xC4 if first <= 0xC6 else 0xD9))
-        length = int.from_bytes(block[at : at + width], "big")
-        if first <= 0xC6:
-            return block[at + width : at + width + length], at + width + length
-        return _text(block, at + width, length)
-    if 0xCC <= first <= 0xCF:
-        width = 1 << (first - 0xCC)
-        return int.from_bytes(block[at : at + width], "big"), at + width
-    if 0xD0 <= first <= 0xD3:
-        width = 1 << (first - 0xD0)
-        return int.from_bytes(block[at : at + width], "big", signed=True), at + width
-    if first >= 0xE0:
-        return first - 256, at
-    raise AssertionError(f"MsgPack type {first:#x} is not a column's")
-
-
-def _text(block: bytes, at: int, length: int) -> tuple[bytes, int]:
-    return block[at : at + length], at + length
+    values = msgpack.Unpacker(raw=True, max_buffer_size=0)
+    values.feed(block)
+    return zip(*[iter(values)] * width, strict=True)

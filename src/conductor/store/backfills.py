@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, case, delete, func, insert, select, update
 
 from conductor.core import backfill, clock
 from conductor.core.backfill import Backfill
@@ -16,6 +16,16 @@ from conductor.store import schema
 
 _table = schema.backfills
 _FINISHED = (backfill.DONE, backfill.STOPPED)
+_RANK = case((_table.c.lane == backfill.AUDIT, 2), (_table.c.gap_id.is_not(None), 0), else_=1)
+_URGENT = (  # asked before every poll, and built once
+    select(_table)
+    .where(
+        _table.c.integration_id == bindparam("integration"),
+        _table.c.state.in_((backfill.WAITING, backfill.RUNNING)),
+    )
+    .order_by(_RANK, _table.c.id)
+    .limit(1)
+)
 # What a person may do in which state, and the state after it.
 DEEDS = {
     "pause": ((backfill.WAITING, backfill.RUNNING), backfill.PAUSED),
@@ -88,9 +98,7 @@ def unfinished(connection: Connection, integration_ids: Sequence[int]) -> list[B
 
 def urgent(connection: Connection, integration_id: int) -> Backfill | None:
     """What is to be read next: gaps first, for the vendor deletes; then what a person asked for; audits last."""
-    rank = case((_table.c.lane == backfill.AUDIT, 2), (_table.c.gap_id.is_not(None), 0), else_=1)
-    here = (_table.c.integration_id == integration_id, _table.c.state.in_((backfill.WAITING, backfill.RUNNING)))
-    row = connection.execute(select(_table).where(*here).order_by(rank, _table.c.id).limit(1)).one_or_none()
+    row = connection.execute(_URGENT, {"integration": integration_id}).one_or_none()
     return None if row is None else _backfill(row)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, func, insert, select, update
 
 from conductor.core import clock
 from conductor.store import schema
@@ -19,6 +19,10 @@ _BEHIND = (  # asked every few seconds, and built once
     .where(_fences.c.last_batch > _DONE)
     .order_by(_fences.c.integration_id)
 )
+_HERE = and_(_table.c.reader == bindparam("here"), _table.c.integration_id == bindparam("integration"))
+_ANNOUNCE = update(_table).where(_HERE).values(pending_to=bindparam("to"))
+_ADVANCE = update(_table).where(_HERE).values(batch=bindparam("to"), pending_to=None)
+_REWIND = update(_table).where(_HERE).values(batch=bindparam("done"), pending_to=bindparam("to"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ def waiting_since(connection: Connection, reader: str) -> dict[int, datetime]:
 
 def announce(connection: Connection, reader: str, integration_id: int, to: int) -> None:
     """Write down what will be inserted next, before it is."""
-    if connection.execute(update(_table).where(*_here(reader, integration_id)).values(pending_to=to)).rowcount:
+    if connection.execute(_ANNOUNCE, {"here": reader, "integration": integration_id, "to": to}).rowcount:
         return
     row = {"reader": reader, "integration_id": integration_id, "batch": 0, "pending_to": to}
     connection.execute(insert(_table), row)
@@ -74,13 +78,13 @@ def announce(connection: Connection, reader: str, integration_id: int, to: int) 
 
 def advance(connection: Connection, reader: str, integration_id: int, to: int) -> None:
     """The range is inserted: move on."""
-    connection.execute(update(_table).where(*_here(reader, integration_id)).values(batch=to, pending_to=None))
+    connection.execute(_ADVANCE, {"here": reader, "integration": integration_id, "to": to})
 
 
 def rewind(connection: Connection, reader: str, integration_id: int, *, done: int, to: int) -> None:
     """Go back to where the target really is: up to `done` for certain, up to `to` to be compared with what is there."""
-    moved = update(_table).where(*_here(reader, integration_id))
-    connection.execute(moved.values(batch=done, pending_to=to if to > done else None))
+    place = {"here": reader, "integration": integration_id}
+    connection.execute(_REWIND, {**place, "done": done, "to": to if to > done else None})
 
 
 def reset(connection: Connection, reader: str) -> None:
@@ -97,7 +101,3 @@ def passed(connection: Connection, *readers: str) -> dict[int, int]:
         .having(func.count() == len(readers))
     )
     return {integration_id: int(batch) for integration_id, batch in rows}
-
-
-def _here(reader: str, integration_id: int) -> tuple[ColumnElement[bool], ...]:
-    return (_table.c.reader == reader, _table.c.integration_id == integration_id)

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import sqlalchemy
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from conductor.core import clock
 from conductor.core.errors import Conflict, NotFound
@@ -17,6 +17,8 @@ from conductor.store import schema
 _table = schema.integrations
 _EVERYTHING = select(_table).order_by(_table.c.name, _table.c.id)
 _PRESENT = _EVERYTHING.where(_table.c.removed_at.is_(None))
+_BY_NAME = select(_table).where(_table.c.name == bindparam("name"), _table.c.removed_at.is_(None))
+_BY_ID = select(_table).where(_table.c.id == bindparam("id"))
 
 
 def add(
@@ -64,7 +66,7 @@ def remove(connection: Connection, integration: Integration, *, by: str) -> None
 
 def get(connection: Connection, name: str) -> Integration:
     """By name. Raises NotFound."""
-    row = connection.execute(select(_table).where(_table.c.name == name, _table.c.removed_at.is_(None))).one_or_none()
+    row = connection.execute(_BY_NAME, {"name": name}).one_or_none()
     if row is None:
         raise NotFound(f"There is no integration called {name}.")
     return _integration(row)
@@ -72,7 +74,7 @@ def get(connection: Connection, name: str) -> Integration:
 
 def by_id(connection: Connection, integration_id: int) -> Integration:
     """By id, removed ones included. Raises NotFound."""
-    row = connection.execute(select(_table).where(_table.c.id == integration_id)).one_or_none()
+    row = connection.execute(_BY_ID, {"id": integration_id}).one_or_none()
     if row is None:
         raise NotFound(f"There is no integration {integration_id}.")
     return _integration(row)

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from conductor.core import clock
@@ -49,6 +49,16 @@ _NEXT_CHECKPOINT = (
     )
     .values({name: bindparam(name) for name in ("position", "time", "version", "covered_until", "seen")})
 )
+_RANGE = and_(
+    schema.batches.c.integration_id == bindparam("integration"),
+    schema.batches.c.batch.between(bindparam("first"), bindparam("last")),
+)
+_BODIES = (
+    select(schema.batches.c.batch, schema.batches.c.committed_at, schema.batches.c.body)
+    .where(_RANGE)
+    .order_by(schema.batches.c.batch)
+)
+_SIZES = select(schema.batches.c.batch, schema.batches.c.size).where(_RANGE).order_by(schema.batches.c.batch)
 _ADD_KEYS = insert(schema.signal_keys)
 _ADD_BATCH = insert(schema.batches)
 _COUNT = (
@@ -182,12 +192,7 @@ def positions(connection: Connection, lane: str = LIVE) -> dict[int, Position]:
 
 def read(connection: Connection, integration_id: int, first: int, last: int) -> list[Batch]:
     """The batches from `first` to `last`, both included, in their order."""
-    table = schema.batches
-    rows = connection.execute(
-        select(table.c.batch, table.c.committed_at, table.c.body)
-        .where(table.c.integration_id == integration_id, table.c.batch.between(first, last))
-        .order_by(table.c.batch)
-    )
+    rows = connection.execute(_BODIES, {"integration": integration_id, "first": first, "last": last})
     return [Batch(integration_id, row.batch, clock.from_micros(row.committed_at), unpack(row.body)) for row in rows]
 
 
@@ -230,12 +235,7 @@ def forget(connection: Connection, integration_id: int) -> None:
 
 def within(connection: Connection, integration_id: int, first: int, last: int, size: int) -> int:
     """The last batch of a range that keeps the range below that many bytes; one batch at the least."""
-    table = schema.batches
-    rows = connection.execute(
-        select(table.c.batch, table.c.size)
-        .where(table.c.integration_id == integration_id, table.c.batch.between(first, last))
-        .order_by(table.c.batch)
-    )
+    rows = connection.execute(_SIZES, {"integration": integration_id, "first": first, "last": last})
     total, reached = 0, first
     for batch, more in rows:
         total += more

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, or_, select, update
 
 from conductor.core import clock
 from conductor.core.poll import OK, RUNNING, Poll
@@ -17,6 +17,9 @@ from conductor.store.journal import LIVE, Position
 
 SITTINGS = 12  # of a lane, from which its pace is told
 _table = schema.polls
+_BY_ID = select(_table).where(_table.c.id == bindparam("poll"))
+_BEGIN = insert(_table).returning(_table.c.id)
+_END = update(_table).where(_table.c.id == bindparam("poll"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +50,13 @@ def begin(connection: Connection, position: Position, now: datetime) -> int:
         "position_from": at,
         "position_to": at,
     }
-    return int(connection.execute(insert(_table).values(row).returning(_table.c.id)).scalar_one())
+    return int(connection.execute(_BEGIN, row).scalar_one())
 
 
 def end(connection: Connection, poll_id: int, outcome: Outcome, now: datetime) -> Poll:
     """Close a record and give it back."""
     values = {
+        "poll": poll_id,
         "finished_at": clock.to_micros(now),
         "result": outcome.result,
         "reason": outcome.reason,
@@ -64,7 +68,7 @@ def end(connection: Connection, poll_id: int, outcome: Outcome, now: datetime) -
         "rate_limit": outcome.rate_limit,
         "rate_remaining": outcome.rate_remaining,
     }
-    connection.execute(update(_table).where(_table.c.id == poll_id).values(values))
+    connection.execute(_END, values)
     _audit_refusal(connection, poll_id, outcome)
     return get(connection, poll_id)
 
@@ -97,7 +101,7 @@ def fail(connection: Connection, integration_id: int, outcome: Outcome, now: dat
             "started_at": clock.to_micros(now),
             "result": RUNNING,
         }
-        poll_id = connection.execute(insert(_table).values(row).returning(_table.c.id)).scalar_one()
+        poll_id = connection.execute(_BEGIN, row).scalar_one()
     end(connection, poll_id, outcome, now)
     interrupt(connection, integration_id, now)
 
@@ -111,7 +115,7 @@ def interrupt(connection: Connection, integration_id: int, now: datetime) -> Non
 
 def get(connection: Connection, poll_id: int) -> Poll:
     """By id."""
-    return _poll(connection.execute(select(_table).where(_table.c.id == poll_id)).one())
+    return _poll(connection.execute(_BY_ID, {"poll": poll_id}).one())
 
 
 def recent(connection: Connection, integration_id: int, limit: int, before: int | None = None) -> list[Poll]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 
+_JSON = json.JSONDecoder(strict=False)
 _SPACE = b" \t\r\n"
 _OPENING = b"[{"
 _QUOTE = ord('"')
@@ -68,7 +69,7 @@ def _member(piece: bytes) -> tuple[str, bytes]:
 def _content(value: bytes) -> str:
     decoded = value.decode("utf-8", "replace")
     try:
-        return clean(json.loads(decoded, strict=False))
+        return clean(_JSON.decode(decoded))
     except ValueError:
         return decoded[1:-1]
 
