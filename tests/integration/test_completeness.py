@@ -82,6 +82,32 @@ def test_f30_f33_a_lost_span_ends_by_the_vendors_clock_whatever_ours_says(
     run(work)
 
 
+@pytest.mark.parametrize(("start", "told"), [("all", 24 * HOUR), ("23", 23 * HOUR), ("2", None)])
+def test_f30_what_was_deleted_before_the_first_answer_is_told(
+    tmp_path: Path, calendar: Calendar, start: str, told: timedelta | None
+) -> None:
+    """Two hours pass from the first try to the first answer. `told`: how long before the first try the gap lies."""
+
+    async def work() -> None:
+        async with collecting(tmp_path, TenantSpec(plan="free", history=200, days=1.2, rate=0.005)) as it:
+            began = clock.now()
+            since = start if start == "all" else clock.to_text(began - int(start) * HOUR)
+            it.world.faults.add(Fault("server_error", status=503))
+            await it.add(plan="starter", start_from=since)
+            assert (await it.poll()).result == "auth0.server"
+            assert await gap_list(it) == []
+            calendar.ahead = 2 * HOUR
+            it.world.faults.clear()
+            assert (await it.poll()).result == "ok"
+            found = await gap_list(it)
+            assert len(found) == (1 if told else 0)
+            if told:
+                assert abs(found[0].begins - (began - told)) < MINUTE
+                assert abs(found[0].ends - (began + 2 * HOUR - DAY)) < MINUTE
+
+    run(work)
+
+
 def test_f30_what_the_vendor_still_has_of_a_gap_is_recovered_and_the_rest_is_lost(
     tmp_path: Path, calendar: Calendar
 ) -> None:

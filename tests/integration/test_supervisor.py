@@ -17,11 +17,16 @@ from conductor.catalog import Catalog, load
 from conductor.core.connector import Connector
 from conductor.core.errors import Conflict
 from conductor.core.health import State
+from conductor.core.integration import Integration
 from conductor.core.signal import Checkpoint, SignalBatch
 from conductor.operations import integrations
+from conductor.signal_client import supervisor
+from conductor.signal_client.assembly import Assembly, Source
 from conductor.simulator.faults import Fault
 from conductor.simulator.tenant import TenantSpec
+from conductor.store import integrations as store
 from conductor.store import journal, schema
+from conductor.store.database import Connection
 
 WITHIN = 5.0  # seconds in which a change takes effect
 
@@ -114,6 +119,44 @@ def test_a_crash_is_contained_told_and_healed(
     with caplog.at_level(logging.ERROR):
         run(work)
     assert any(record.exc_info for record in caplog.records)
+
+
+def test_one_that_another_process_removed_is_no_crash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its secrets are gone before this process has looked at the table again: nothing is wrong with it."""
+    monkeypatch.setattr(supervisor, "FOLLOW_EVERY", 600.0)
+    monkeypatch.setattr(supervisor, "CRASH_CAP", 0.01)
+
+    async def work() -> None:
+        async with collecting(tmp_path, TenantSpec(history=40)) as it, supervised(it):
+            await it.add()
+            await integrations.set_enabled(it.system, "prod", True, by="ana")
+            await becomes(it, "prod", State.HEALTHY)
+            found, poller = await integrations.find(it.system, "prod"), it.system.supervisor._pollers[1]
+
+            def remove(connection: Connection) -> None:
+                store.remove(connection, found, by="ana")
+                it.system.vault.forget(connection, store.owner(found.id))
+
+            await it.system.database.write(remove)
+            tried, source = 0, Assembly.source
+
+            async def counted(assembly: Assembly, integration: Integration) -> Source:
+                nonlocal tried
+                tried += 1
+                return await source(assembly, integration)
+
+            monkeypatch.setattr(Assembly, "source", counted)
+            with pytest.raises(Conflict):
+                await poller.poll_now()
+            while tried < 3:
+                await asyncio.sleep(0.01)
+
+    with caplog.at_level(logging.DEBUG):
+        run(work)
+    assert "taken over" in caplog.text
+    assert "the poller failed" not in caplog.text
 
 
 def test_a_connector_asks_for_nothing_before_the_page_is_committed(tmp_path: Path) -> None:

@@ -23,7 +23,6 @@ from conductor.connectors.auth0 import log_ids
 from conductor.connectors.auth0.config import ALLOWANCES, SUSTAINED_BY_BURST
 from conductor.core import clock, signal
 from conductor.core.errors import StoreError
-from conductor.simulator import rate
 from conductor.store import journal
 from simulation.loop import PROCESS, Process
 
@@ -263,14 +262,14 @@ class Watch:
     def converged(self) -> None:
         """I1 and I5: some time after everything went well again, everything that the vendor has is here."""
         self.look()
-        self._check_conservation(self.world.loop.time())
+        self._check_conservation()
         if self._failure:
             raise Violation(self._failure)
 
     def final(self) -> None:
         """Everything else that can be told of a running world."""
         self.look()
-        self._check_conservation(self.world.loop.time())
+        self._check_conservation()
         self._check_fresh()
         self._check_polite()
         self._check_gaps()
@@ -289,26 +288,40 @@ class Watch:
     def _present(self) -> Iterator[Known]:
         return (known for _, known in sorted(self.known.items()) if known.removed_at is None)
 
-    def _check_conservation(self, now: float) -> None:
+    def behind(self) -> dict[int, str]:
+        """The first event that each integration lacks and the vendor still has, by the integration's id."""
+        return {
+            known.id: lacked
+            for known in self._present()
+            if (lacked := next((log_id for log_id, served in self._lacked(known) if served), None))
+        }
+
+    def _check_conservation(self) -> None:
         """What the vendor still serves is in the journal; what it served once and deleted is there or told as a gap."""
-        moment = self.world.now()
         for known in self._present():
             tenant = self.world.tenants.tenants[known.tenant]
-            tenant.advance(moment)
-            served = {event.log_id for event in tenant.visible(moment)}
-            settled = moment - timedelta(seconds=2 * self._interval(known) + 60.0)
             gaps = self._gaps(known)
-            for event in tenant.events:
-                taken = log_ids.log_id_time(event.log_id)
-                if event.log_id in known.ids or (taken is not None and taken > settled):
-                    continue
-                if event.log_id in served:
-                    self.fail("I1", f"{known.name} lacks {event.log_id}, which the vendor still has")
+            for log_id, served in self._lacked(known):
+                if served:
+                    self.fail("I1", f"{known.name} lacks {log_id}, which the vendor still has")
                     return
-                owed = self._owed_since(known, tenant.retention_days)
+                taken, owed = log_ids.log_id_time(log_id), self._owed_since(known, tenant.retention_days)
                 if taken is not None and taken > owed and not any(a <= taken <= b for a, b in gaps):
-                    self.fail("I1", f"{known.name} lacks {event.log_id}, which no gap tells")
+                    self.fail("I1", f"{known.name} lacks {log_id}, which no gap tells")
                     return
+
+    def _lacked(self, known: Known) -> Iterator[tuple[str, bool]]:
+        """Events that should have been collected and were not, the oldest first, and whether the vendor has them."""
+        moment = self.world.now()
+        tenant = self.world.tenants.tenants[known.tenant]
+        tenant.advance(moment)
+        served = {event.log_id for event in tenant.visible(moment)}
+        most = 2 * self._interval(known) + 60.0 + 6.0 * self._seconds_a_request(known)
+        settled = moment - timedelta(seconds=most)
+        for event in tenant.events:
+            taken = log_ids.log_id_time(event.log_id)
+            if event.log_id not in known.ids and (taken is None or taken <= settled):
+                yield event.log_id, event.log_id in served
 
     def _owed_since(self, known: Known, days: int) -> datetime:
         made = self.world.now() - timedelta(seconds=self.world.loop.time() - known.made_at)
@@ -380,9 +393,8 @@ class Watch:
 
     def _budget(self, spec: Any, announced: float) -> float:
         """Requests a minute: by the plan, or by the largest bucket that was believed meanwhile."""
-        limit = rate.parse(spec.rate_limit, spec.plan)
-        names = ("starter", "essentials", "enterprise" if limit is None and spec.plan == "enterprise" else "starter")
-        known = [ALLOWANCES[name] for name in names]
+        configured = {item.values["plan"] for item in self.world.plan.integrations if item.tenant == spec.name}
+        known = [ALLOWANCES[name] for name in ("starter", "essentials", *configured)]
         burst = max(announced, *(item.burst for item in known))
         per_second = max(SUSTAINED_BY_BURST.get(int(announced), announced), *(item.per_second for item in known))
         share = max(self.shares) / 100.0

@@ -194,11 +194,19 @@ class World:
         await chaos.heal(self)
         self.healed_at = self.loop.time()
         await self._live(HEAL)
+        await self._catch_up()
         self.watch.converged()
         await self._live(QUIET)
         self.watch.final()
         await self._close()
         self.watch.closed()
+
+    async def _catch_up(self) -> None:
+        """Where a request may be made every half a minute, a backlog takes hours: wait for those who get on."""
+        before: dict[int, str] = {}
+        while (behind := self.watch.behind()) and not behind.items() & before.items():
+            before = behind
+            await self._live(HEAL)
 
     async def _live(self, seconds: float) -> None:
         end = self.loop.time() + seconds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Self
 
 import pydantic
@@ -112,6 +112,11 @@ class Config(pydantic.BaseModel):
     def retention(self, seen: timedelta = timedelta(0)) -> timedelta:
         """How long the vendor keeps records: by the plan, or longer once a record of that age was served."""
         raise NotImplementedError
+
+    @property
+    def start(self) -> datetime | None:
+        """From when on records are wanted; None for everything that the vendor has."""
+        return None
 
     @property
     def tenant(self) -> str:

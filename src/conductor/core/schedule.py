@@ -9,6 +9,7 @@ GOLDEN = (5**0.5 - 1) / 2
 HOURLY = timedelta(hours=1)
 BACKOFF_BASE = 5.0  # seconds
 BACKOFF_CAP = 900.0  # seconds
+START_MAY_TAKE = timedelta(minutes=5)
 RATE_CAP = 120.0  # seconds, for a 429 that does not tell how long
 
 
@@ -54,6 +55,16 @@ def lost_span(
     oldest = now - retention
     reached = max(known)
     return Span(reached, oldest) if reached < oldest else None
+
+
+def lost_start(now: datetime, retention: timedelta, waited: timedelta, start: datetime | None) -> Span | None:
+    """What the vendor deleted while the very first poll failed for so long; None when it did not take long.
+
+    `start` is from when on records are wanted, None for everything that the vendor had.
+    """
+    oldest = now - retention
+    wanted = oldest - waited if start is None else max(start, oldest - waited)
+    return Span(wanted, oldest) if oldest - wanted > START_MAY_TAKE else None
 
 
 def loss_at(retention: timedelta, checkpoint: datetime | None, covered_until: datetime | None) -> datetime | None:

@@ -15,6 +15,8 @@ from conductor.core.config import Allowance
 MIN_WAIT, MAX_WAIT = 0.5, 300.0  # seconds of waiting that we believe
 LARGEST = 2**31 - 1  # requests in a bucket that we believe
 SLOWEST = 0.1  # of our pace, when the vendor's bucket is nearly empty
+TINY = 1e-9  # of a request, left by rounding
+STALE = 60.0  # seconds after which an answer tells nothing of what is left now
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class Limiter:
         self._tokens = 1.0
         self._filled_at = -math.inf
         self._brake = 1.0
+        self._braked_until = -math.inf
         self._held_until = -math.inf
         self._lock = asyncio.Lock()
 
@@ -57,8 +60,8 @@ class Limiter:
         """Return when the next request may go."""
         async with self._lock:
             self._fill()
-            if self._tokens < 1.0:
-                await asyncio.sleep((1.0 - self._tokens) / self._pace)
+            while (missing := 1.0 - self._tokens) > TINY:
+                await asyncio.sleep(self._until(missing))
                 self._fill()
             self._tokens = max(0.0, self._tokens - 1.0)
 
@@ -81,16 +84,24 @@ class Limiter:
             self._brake = 1.0
         else:
             self._brake = max(SLOWEST, headers.remaining / reserved)
+        self._braked_until = asyncio.get_running_loop().time() + STALE
 
     @property
     def _pace(self) -> float:
-        return self._allowance.per_second * self.share * self._brake
+        return self._allowance.per_second * self.share
+
+    def _until(self, missing: float) -> float:
+        """Seconds until so many tokens have come, or until the brake is released."""
+        braked = self._braked_until - asyncio.get_running_loop().time()
+        return min(braked, missing / (self._pace * self._brake)) if braked > TINY else missing / self._pace
 
     def _fill(self) -> None:
         now = asyncio.get_running_loop().time()
         room = max(1.0, self._allowance.burst * self.share)
         if math.isfinite(self._filled_at):
-            self._tokens = min(room, self._tokens + (now - self._filled_at) * self._pace)
+            braked = max(0.0, min(now, self._braked_until) - self._filled_at)
+            free = now - self._filled_at - braked
+            self._tokens = min(room, self._tokens + (free + braked * self._brake) * self._pace)
         self._filled_at = now
 
 

@@ -199,6 +199,7 @@ class Poller:
         async with aclosing(self._source.connector.poll(self._here.checkpoint)) as batches:
             async for batch in batches:
                 if first:
+                    await self._note_lost_start()
                     await self._note_lost_span()
                 first = False
                 await self._commit(self._page(poll_id, batch))
@@ -248,6 +249,19 @@ class Poller:
         retention = self._source.config.retention(here.seen)
         time = here.checkpoint.time if here.checkpoint else None
         lost = schedule.lost_span(self._source.http.now, retention, time, here.covered_until)
+        if lost is not None:
+            await self._record_gap(lost.begins, lost.ends)
+
+    async def _note_lost_start(self) -> None:
+        """At the first answer ever: what was wanted from the beginning, and deleted while nobody answered."""
+        here, integration_id = self._here, self.integration.id
+        if here.checkpoint is not None or here.covered_until is not None:
+            return
+        since = await self._tools.database.read(lambda connection: polls.failing_since(connection, integration_id))
+        if since is None:
+            return
+        config, waited = self._source.config, clock.now() - since
+        lost = schedule.lost_start(self._source.http.now, config.retention(here.seen), waited, config.start)
         if lost is not None:
             await self._record_gap(lost.begins, lost.ends)
 

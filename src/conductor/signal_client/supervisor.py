@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -229,8 +230,11 @@ class Supervisor:
             await asyncio.sleep(wait)
 
     async def _tell_broken(self, integration: Integration, error: Exception) -> None:
+        """Log it and record a failed poll, unless it was removed by another process and its secrets are gone."""
         code = error.code if isinstance(error, ConductorError) else "poller.crashed"
         facts = {"integration": integration.name, "code": code}
+        if await self._removed(integration.id):
+            return
         log(logging.ERROR, f"{integration.connector}: the poller failed", facts, error=error)
         reason = str(error) if isinstance(error, ConductorError) else type(error).__name__
         outcome = polls.Outcome(code, reason, needs_person=True, facts=getattr(error, "facts", {}))
@@ -241,6 +245,12 @@ class Supervisor:
             return  # the tile tells it
         except StoreError as failure:
             self._fail(failure)
+
+    async def _removed(self, integration_id: int) -> bool:
+        with suppress(StoreError):
+            found = await self._tools.database.read(lambda connection: integrations.by_id(connection, integration_id))
+            return found.removed_at is not None
+        return False
 
     def _fail(self, failure: StoreError) -> None:
         """The house must close."""

@@ -160,6 +160,11 @@ def latest(connection: Connection, integration_ids: Sequence[int]) -> dict[int, 
     }
 
 
+def failing_since(connection: Connection, integration_id: int) -> datetime | None:
+    """When the first poll began that failed, with no good one after it."""
+    return _failing_since(connection, [integration_id]).get(integration_id)
+
+
 def events_since(connection: Connection, since: datetime) -> dict[int, int]:
     """How many new signals each integration's live polls brought since then."""
     query = (

@@ -36,6 +36,10 @@ def test_one_that_is_slower_loses_what_is_deleted_before_it_comes() -> None:
     assert (seen.left, seen.lost) == (8 * DAY, 3 * DAY)
 
 
+def test_one_as_fast_as_time_is_never_caught_up_with() -> None:
+    assert backfill.outlook(WORK, 1.0, NOW, retention=5 * DAY) == backfill.Outlook(4 * DAY, timedelta(0))
+
+
 def test_a_slow_one_that_ends_in_time_loses_nothing() -> None:
     near = replace(WORK, reached=NOW - HOUR)
     assert backfill.outlook(near, 0.5, NOW, retention=5 * DAY).lost == timedelta(0)
@@ -60,6 +64,12 @@ def test_what_lies_before_the_oldest_record_is_gone(
     oldest: datetime | None, lost: tuple[datetime, datetime] | None
 ) -> None:
     assert backfill.deleted(WORK, oldest, NOW) == lost
+
+
+@pytest.mark.parametrize(("ahead", "near"), [(301, False), (300, False), (299, True), (0, True), (-60, True)])
+def test_near_the_edge_the_vendor_may_delete_what_comes_next(ahead: int, near: bool) -> None:
+    work = replace(WORK, reached=NOW - DAY + timedelta(seconds=ahead))
+    assert backfill.near_the_edge(work, NOW, DAY) is near
 
 
 HOURLY, DAILY = schedule.AUDITS

@@ -22,6 +22,7 @@ TEXTS = {
     "rate.limited": Advice("Rate limited by Auth0.", "Until {loss_time}.", ("Wait {n} s.",), "rate limited"),
     "auth0.scope.missing": Advice("The permission `{scope}` is missing.", fix=("Add {scope}.", "Then {unknown}.")),
     "net.timeout": Advice("It took too long."),
+    "vendor.silent": Advice(""),
 }
 POLL = Poll(
     id=1, integration_id=1, lane="live", started_at=NOW - 2 * MINUTE, finished_at=NOW - MINUTE, result="ok", reason="",
@@ -58,7 +59,7 @@ def test_off_is_grey_whatever_else_holds() -> None:
         "grey",
         "○",
     )
-    assert found.code == "source.disabled"
+    assert (found.code, found.since) == ("source.disabled", datetime(2026, 11, 20, 9, tzinfo=UTC))
 
 
 @pytest.mark.parametrize(
@@ -113,6 +114,12 @@ def test_a_silent_tenant_is_healthy() -> None:
 def test_before_the_end_of_the_log_it_is_catching_up() -> None:
     found = judge(last=replace(POLL, complete=False))
     assert (found.state, found.state.color, found.state.shape) == (State.CATCHING_UP, "green", "●")
+    assert (found.sentence, found.since) == ("Catching up.", POLL.started_at)
+
+
+def test_what_failed_before_an_edit_says_nothing_of_the_new_settings() -> None:
+    found = judge(changed_at=NOW - SECONDS, **failed(needs_person=True))
+    assert (found.state, found.sentence, found.since) == (State.WAITING, "Trying the new settings.", NOW - SECONDS)
 
 
 @pytest.mark.parametrize(
@@ -311,6 +318,7 @@ def test_one_more_trouble_never_makes_it_look_better(facts: Facts) -> None:
 def test_a_fault_without_a_text_is_told_by_its_own_reason() -> None:
     assert judge(**failed("vendor.odd", reason="It went wrong.")).sentence == "It went wrong."
     assert judge(**failed("vendor.odd")).sentence == "vendor.odd"
+    assert judge(**failed("vendor.silent", needs_person=True)).sentence == "Failed."
 
 
 @pytest.mark.parametrize("reason", ["{", "}", "{}", "{0!r}", "{a.b}", "{a[0]}", "{a!z}", "{a:z}", "{scope.__class__}"])
@@ -333,6 +341,21 @@ def test_no_reason_can_break_the_page(reason: str) -> None:
 )
 def test_a_text_is_filled_in_as_far_as_the_facts_go(text: str, filled: str) -> None:
     assert health.fill(text, {"a": 1}) == filled
+
+
+@pytest.mark.parametrize(
+    ("fact", "shown"),
+    [
+        ("a" * 500, "a" * 500),
+        ("a" * 501, "a" * 500 + "…"),
+        ("a" * 9000, "a" * 500 + "…"),
+        ("red \x1b[31m", "red \N{REPLACEMENT CHARACTER}[31m"),
+        ("a\r\nb", "a\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}b"),
+        (None, "None"),
+    ],
+)
+def test_a_strangers_fact_is_short_and_moves_no_cursor(fact: object, shown: str) -> None:
+    assert health.fill("{a}", {"a": fact}) == shown
 
 
 def test_a_fact_is_not_filled_in_again() -> None:

@@ -59,6 +59,23 @@ def test_what_the_vendor_deleted_unread_is_lost(
     assert schedule.lost_span(NOW, DAY, checkpoint, covered) == lost
 
 
+@pytest.mark.parametrize(
+    ("waited", "start", "lost"),
+    [
+        pytest.param(timedelta(minutes=5), None, None, id="it did not take long"),
+        pytest.param(timedelta(minutes=6), None, Span(ago(24.1), ago(24)), id="long"),
+        pytest.param(timedelta(hours=3), ago(25), Span(ago(25), ago(24)), id="a later beginning was wanted"),
+        pytest.param(timedelta(hours=3), ago(40), Span(ago(27), ago(24)), id="more than the vendor had"),
+        pytest.param(timedelta(hours=3), ago(1), None, id="only what is new"),
+        pytest.param(timedelta(hours=-1), None, None, id="our clock was set back"),
+    ],
+)
+def test_what_the_vendor_deleted_before_it_ever_answered_is_lost(
+    waited: timedelta, start: datetime | None, lost: Span | None
+) -> None:
+    assert schedule.lost_start(NOW, DAY, waited, start) == lost
+
+
 @given(retention=SPANS, checkpoint=MOMENTS, covered=MOMENTS)
 def test_data_is_lost_from_the_moment_that_was_foretold(
     retention: timedelta, checkpoint: datetime | None, covered: datetime | None

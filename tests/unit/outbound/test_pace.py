@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -157,11 +157,13 @@ def limiter(share: float, per_second: float = 10.0, burst: float = 10.0) -> Limi
     return made
 
 
-def ask(made: Limiter, requests: int, askers: int = 1) -> Loaded:
-    """When each of that many requests was let go, in virtual seconds."""
+def ask(made: Limiter, requests: int, askers: int = 1, told: Sequence[RateHeaders] = ()) -> Loaded:
+    """When each of that many requests was let go, in virtual seconds; `told` are answers that came just before."""
 
     async def scenario() -> Loaded:
         times: Loaded = []
+        for headers in told:
+            made.observe(headers, allowance)
 
         async def asker() -> None:
             while len(times) < requests:
@@ -208,10 +210,8 @@ def test_after_a_pause_no_more_than_the_share_of_the_bucket_is_asked_at_once() -
 def test_f12_a_nearly_empty_bucket_slows_us_down_before_a_429() -> None:
     rates = {}
     for remaining in (10, 5, 4, 2, 0, -3):
-        made = limiter(0.2)
-        made.observe(RateHeaders(10, remaining, None), allowance)
-        times = ask(made, 30)
-        rates[remaining] = 29 / (times[-1] - times[0])
+        times = ask(limiter(0.2), 12, told=[RateHeaders(10, remaining, None)])
+        rates[remaining] = 11 / (times[-1] - times[0])
     assert rates[10] == rates[5] == pytest.approx(2.0)
     assert rates[4] == pytest.approx(2.0 * 4 / 5)
     assert rates[2] == pytest.approx(2.0 * 2 / 5)
@@ -220,29 +220,30 @@ def test_f12_a_nearly_empty_bucket_slows_us_down_before_a_429() -> None:
 
 @pytest.mark.parametrize("remaining", [-1, 0, 1, None])
 def test_the_whole_share_reserves_nothing_for_others(remaining: int | None) -> None:
-    made = limiter(1.0)
-    made.observe(pace.read_headers(text(x_ratelimit_limit=10, x_ratelimit_remaining=remaining)), allowance)
-    assert ask(made, 21)[-1] == pytest.approx(2.0, rel=0.1)
+    told = pace.read_headers(text(x_ratelimit_limit=10, x_ratelimit_remaining=remaining))
+    assert ask(limiter(1.0), 21, told=[told])[-1] == pytest.approx(2.0, rel=0.1)
 
 
 def test_the_brake_is_released_when_the_bucket_has_filled() -> None:
-    made = limiter(0.2)
-    for remaining in (0, 9):
-        made.observe(RateHeaders(10, remaining, None), allowance)
-    assert ask(made, 21)[-1] == pytest.approx(10.0)
+    told = [RateHeaders(10, remaining, None) for remaining in (0, 9)]
+    assert ask(limiter(0.2), 21, told=told)[-1] == pytest.approx(10.0)
+
+
+def test_the_brake_is_released_when_the_vendor_tells_nothing_more() -> None:
+    """One answer said that nothing is left, and no later one says anything: that does not slow us down for ever."""
+    times = ask(limiter(0.2), 40, told=[RateHeaders(10, 0, None)])
+    assert [at for at in times if at <= 60.0] == pytest.approx([5.0 * number for number in range(13)])
+    assert times[13:] == pytest.approx([60.0 + 0.5 * number for number in range(1, 28)])
 
 
 def test_an_announced_limit_replaces_the_plans() -> None:
     made = limiter(0.5, per_second=2.0)
-    made.observe(RateHeaders(50, 50, None), allowance)
-    assert ask(made, 101)[-1] == pytest.approx((101 - 25) / 25, rel=0.4)
+    assert ask(made, 101, told=[RateHeaders(50, 50, None)])[-1] == pytest.approx((101 - 25) / 25, rel=0.4)
 
 
 @pytest.mark.parametrize("limit", [None, 0, -5])
 def test_a_limit_that_says_nothing_changes_nothing(limit: int | None) -> None:
-    made = limiter(0.2)
-    made.observe(RateHeaders(limit, 0, None), allowance)
-    assert ask(made, 21)[-1] == pytest.approx(10.0)
+    assert ask(limiter(0.2), 21, told=[RateHeaders(limit, 0, None)])[-1] == pytest.approx(10.0)
 
 
 def test_of_several_members_the_smallest_share_counts() -> None:
