@@ -37,6 +37,8 @@ PAGES = {
     "a search between two times": "/signals/search?last=custom&from=2026-01-01T00:00Z&to=2026-01-02T00:00Z",
     "an event": "/signals/events/EVENT",
     "an event that is not there": "/signals/search?q=type%3Afp&open=0123456789abcdef0123456789abcdef",
+    "audit": "/admin/audit",
+    "audit, no match": "/admin/audit?q=nothing-of-that-name&last=24h",
     "account": "/account",
     "help": "/help",
     "the guide": "/help/auth0",

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import html
+import json
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from sqlalchemy import text
 
 from conductor import app
 from conductor.core import clock
+from conductor.core.errors import ConductorError
 from conductor.operations import accounts, sessions
 from conductor.settings import Settings
 from conductor.simulator import server
 from conductor.simulator.tenant import TenantSpec
 from conductor.simulator.world import World
+from conductor.store.database import Connection
 from conductor.web import auth
 from conductor.web.app import create_app
 
@@ -307,5 +312,48 @@ def test_every_help_page_and_error_code_can_be_read(run: Any) -> None:
                 assert code in await site.get(f"/help/{code}")
         for wrong in ("nothing", "..%2F..%2Fapp.py", "%2e%2e"):
             assert (await site.http.get(f"/help/{wrong}")).status_code == 404
+
+    run(tell)
+
+
+def test_the_audit_log_can_be_searched_proved_and_taken_away(run: Any) -> None:
+    async def tell(site: Site) -> None:
+        await sessions.login(site.system, "ana@example.com", PASSWORD, "203.0.113.9")
+        await site.add(client_secret="wrong-secret-0815", do="save-off")
+        with suppress(ConductorError):
+            await sessions.login(site.system, f"{HOSTILE}@example.com", "wrong", "203.0.113.66")
+        page = await site.get("/admin/audit")
+        assert "integration.added" in page
+        assert "<script>alert" not in page
+        assert "\u202e" not in page
+        narrow = await site.get("/admin/audit?action=login&actor=ana%40example.com&last=24h&q=203.0.113.9")
+        assert "203.0.113.9" in narrow
+        assert "integration.added" not in narrow
+        assert "No entry matches" in await site.get("/admin/audit?q=nothing-of-the-kind")
+        before = re.findall(r'<td class="num quiet">(\d+)</td>', page)
+        assert 'class="num quiet">1<' not in await site.get(f"/admin/audit?before={before[-1]}")
+        proved = await site.post("/admin/audit", "/admin/audit/verify")
+        assert f"Chain intact, {len(before)} entries" in html.unescape(proved.text)
+        file = await site.post("/admin/audit", "/admin/audit/file", actor="ana@example.com")
+        assert re.fullmatch(
+            r'attachment; filename="conductor-audit-[0-9TZ-]+\.jsonl"', file.headers["content-disposition"]
+        )
+        taken = [json.loads(line) for line in file.text.splitlines()]
+        assert {entry["actor"] for entry in taken} == {"ana@example.com"}
+        assert "audit.exported" in await site.get("/admin/audit")
+
+    run(tell)
+
+
+def test_a_broken_audit_chain_is_told_with_what_to_do(run: Any) -> None:
+    async def tell(site: Site) -> None:
+        def tamper(connection: Connection) -> None:
+            connection.execute(text("DROP TRIGGER audit_keeps_update"))
+            connection.execute(text("UPDATE audit SET actor = 'nobody' WHERE id = 1"))
+
+        await site.system.database.write(tamper)
+        proved = await site.post("/admin/audit", "/admin/audit/verify")
+        assert "The chain is broken at entry 1" in proved.text
+        assert "Save all entries as a file" in proved.text
 
     run(tell)

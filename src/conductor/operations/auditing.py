@@ -15,7 +15,7 @@ from conductor.store import audit
 from conductor.store.audit import Entry, Verdict, Wanted
 from conductor.store.database import Connection
 
-__all__ = ["Entry", "Verdict", "Wanted", "denied", "entries", "searched", "told", "verify"]
+__all__ = ["Entry", "Verdict", "Wanted", "denied", "entries", "exported", "searched", "told", "verify"]
 
 
 async def entries(system: HasDatabase, wanted: Wanted, limit: int, before: int | None = None) -> Sequence[Entry]:
@@ -42,6 +42,13 @@ async def searched(system: HasDatabase, user: User, asked: Request, address: str
     detail = {name: value for name, value in words.items() if value is not None}
     await _note(
         system, lambda connection: audit.append(connection, user.email, "search", "events", detail, address=address)
+    )
+
+
+async def exported(system: HasDatabase, user: User, what: str, address: str) -> None:
+    """Somebody takes entries away as a file. Raises StoreError: no file leaves without an entry."""
+    await system.database.write(
+        lambda connection: audit.append(connection, user.email, "audit.exported", what, address=address)
     )
 
 

@@ -46,11 +46,12 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which entries: by actor and action, and by words that stand anywhere in them."""
+    """Which entries: by actor and action, by words that stand anywhere in them, and from when on."""
 
     text: str = ""
     actor: str = ""
     action: str = ""
+    since: datetime | None = None
 
 
 def refusal(code: str) -> str | None:
@@ -109,6 +110,8 @@ def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
     """Words as they are typed; nothing in them has a meaning of its own."""
     exact = {"actor": wanted.actor, "action": wanted.action}
     chosen = [_table.c[name] == value for name, value in exact.items() if value]
+    if wanted.since is not None:
+        chosen.append(_table.c.time >= clock.to_micros(wanted.since))
     columns = [_table.c[name] for name in ("actor", "address", "action", "target", "detail")]
     for word in wanted.text.lower().split():
         chosen.append(or_(*(func.lower(column).contains(word, autoescape=True) for column in columns)))

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from conductor.web import (
     account,
     api,
+    audit,
     auth,
     backfills,
     dashboard,
@@ -34,7 +35,7 @@ from conductor.web.turns import Turns
 
 GZIP_FROM = 1000  # bytes
 FOR_A_DAY = "public, max-age=86400"  # this name does not change with its content
-PAGES = (setup, login, account, dashboard, integration_edit, integrations, backfills, search, event, guides)
+PAGES = (setup, login, account, dashboard, integration_edit, integrations, backfills, search, event, audit, guides)
 
 
 def create_app(system: Any, *, local: bool = False) -> FastAPI:
