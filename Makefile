@@ -4,7 +4,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SRC := pyproject.toml
 
-.PHONY: demo run test check simulate bench killpoints powerloss lock sbom fuzz clean soak
+.PHONY: demo run test check simulate bench killpoints powerloss lock sbom fuzz mutants clean soak
 
 demo: .venv/runtime.stamp
 	@$(BIN)/python tools/demo.py
@@ -48,6 +48,11 @@ FUZZ_SECONDS ?= 300
 fuzz: .venv/dev.stamp
 	@cd tests && $(CURDIR)/$(BIN)/python -m fuzz $(TARGET) -max_total_time=$(FUZZ_SECONDS) -max_len=4000
 
+# Every small change of core/ that its tests do not notice. Needs mutmut, which is not locked: pip install mutmut.
+mutants: .venv/dev.stamp
+	@$(BIN)/python -m mutmut run
+	@$(BIN)/python -m mutmut results
+
 # Hours of kill -9 against a simulated vendor, then every id is compared; writes soak.md.
 SOAK_HOURS ?= 2
 KILLS ?= 500
@@ -58,7 +63,7 @@ lock:
 	tools/lock.sh
 
 clean:
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv build dist mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

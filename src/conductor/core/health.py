@@ -249,7 +249,8 @@ def _late(facts: Facts) -> Health | None:
     if not facts.came_late:
         return None
     noun = "1 event" if facts.came_late == 1 else f"{facts.came_late:,} events"
-    return Health(State.ATTENTION, f"{noun} came later than the overlap waits, and were collected.", "events.late")
+    were = "was" if facts.came_late == 1 else "were"
+    return Health(State.ATTENTION, f"{noun} came later than the overlap waits, and {were} collected.", "events.late")
 
 
 def _age(facts: Facts) -> Health | None:

@@ -36,8 +36,8 @@ def conclude(connection: Connection, work: Backfill, covered: datetime) -> None:
     elif work.gap_id is not None:
         gaps.recovered(connection, work.gap_id, work.new)
     elif work.new and looks_for_late(work):
-        count = f"{work.new:,} event{'' if work.new == 1 else 's'}"
-        note = f"{count} came later than the overlap waits, and were collected by reading the span again."
+        count, were = (f"{work.new:,} events", "were") if work.new > 1 else ("1 event", "was")
+        note = f"{count} came later than the overlap waits, and {were} collected by reading the span again."
         span = Span(work.begins, work.ends)
         gaps.settled(connection, work.integration_id, span, cause=CAME_LATE, state="recovered", note=note)
         since = clock.now() - WIDER

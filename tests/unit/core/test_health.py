@@ -83,6 +83,54 @@ def test_a_lost_gap_and_late_records_are_told() -> None:
     assert late.sentence == "3 events came later than the overlap waits, and were collected."
 
 
+def test_a_full_disk_is_red_and_says_until_when_the_events_are_safe() -> None:
+    full = Advice("Collection is paused: the disk is full.", "Safe until {loss_time}.", ("Free some.",), "disk full")
+    found = health.judge(replace(FACTS, storage_full=True), {**TEXTS, "local.storage.full": full}.get)
+    assert (found.state, found.code, found.word) == (State.FAILED, "local.storage.full", "disk full")
+    assert found.sentence == "Failed: collection is paused: the disk is full."
+    assert (found.title, found.fix) == (full.title, full.fix)
+    assert found.body == f"Safe until {FACTS.loss_at:%-d %b %H:%M} UTC."
+    assert judge(storage_full=True).sentence == "Failed: the disk is full."
+
+
+def test_what_was_odd_about_a_good_poll_is_amber_with_its_advice() -> None:
+    odd = Advice("The clock is {skew} fast.", "It is {skew}.", ("Set it: {unknown}.",), "clock")
+    facts = {"notices": {"host.clock.skew": {"skew": "40 s"}, "vendor.odd": {}}}
+    last = replace(POLL, facts=facts)
+    found = health.judge(replace(FACTS, last=last), {"host.clock.skew": odd}.get)
+    assert found == Health(
+        State.ATTENTION, "The clock is 40 s fast.", "host.clock.skew", POLL.started_at, title="The clock is 40 s fast.",
+        body="It is 40 s.", fix=("Set it: ….",), short="clock", facts={"skew": "40 s"},
+    )  # fmt: skip
+    alone = health.judge(replace(FACTS, last=replace(POLL, facts={"notices": {"vendor.odd": {}}})), {}.get)
+    assert (alone.sentence, alone.code, alone.state) == ("vendor.odd", "vendor.odd", State.ATTENTION)
+    assert health.judge(replace(FACTS, last=last, changed_at=NOW), {}.get).state is State.HEALTHY
+    broken = replace(last, result="net.timeout")
+    assert health.judge(replace(FACTS, last=broken), TEXTS.get).code == "net.timeout"
+
+
+def test_a_fault_is_told_whole() -> None:
+    facts = {"loss_time": "never", "n": 3}
+    found = judge(**failed("rate.limited", retry_at=NOW + SECONDS, facts=facts))
+    assert (found.title, found.body, found.fix) == ("Rate limited by Auth0.", "Until never.", ("Wait 3 s.",))
+    bare = judge(**failed("rate.limited"))
+    assert bare.body == f"Until {FACTS.loss_at:%-d %b %H:%M} UTC."
+    assert bare.fix == ("Wait  s.",)
+    assert judge(loss_at=None, **failed("rate.limited")).body == "Until ."
+    assert judge(**{**failed(), "failing_since": None}).since == POLL.started_at
+
+
+def test_what_stands_behind_a_loss_is_told_with_its_times() -> None:
+    near = judge(loss_at=NOW + HOUR)
+    assert near.sentence == f"Events will be lost from {NOW + HOUR:%-d %b %H:%M} UTC (60 min)."
+    assert near.since == NOW
+    behind = judge(loss_at=NOW + 1.5 * DAY)
+    assert (behind.sentence, behind.since) == ("Behind: events are safe for 36 h 0 min.", NOW)
+    assert judge(loss_at=NOW - DAY).since == NOW - DAY
+    assert judge(came_late=1).sentence == "1 event came later than the overlap waits, and was collected."
+    assert (judge(came_late=1200).code, judge(lost=Span(NOW - DAY, NOW)).since) == ("events.late", NOW)
+
+
 @pytest.mark.parametrize(
     ("running", "sentence"), [(False, "First poll starts within 5 s."), (True, "Polling for the first time.")]
 )
