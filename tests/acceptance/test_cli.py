@@ -153,6 +153,24 @@ def test_the_first_administrator_can_be_made_without_a_browser(tmp_path: Path) -
         assert "There is already an administrator." in again.stderr
 
 
+def test_users_are_invited_listed_and_switched_off(conductor: Conductor) -> None:
+    cli = conductor.cli
+    invited = cli.run("user", "invite", "bob@example.com", "--role", "analyst")
+    assert re.fullmatch(rf"{re.escape(conductor.url)}/invite\?token=[\w-]{{43}}\n", invited.stdout)
+    assert "It works once, until" in invited.stderr
+    cli.ok("user", "add", "eve@example.com", "--password-file", "-", text=processes.PASSWORD)
+    cli.ok("user", "passwd", "eve@example.com", "--password-file", "-", text=f"{processes.PASSWORD} 2")
+    cli.ok("user", "disable", "eve@example.com")
+    lines = cli.ok("user", "list").splitlines()
+    assert any(re.fullmatch(r"bob@example\.com +analyst +invited, until \S+", line) for line in lines)
+    assert any(re.fullmatch(r"eve@example\.com +viewer +inactive", line) for line in lines)
+    cli.ok("user", "enable", "eve@example.com")
+    told = json.loads(cli.ok("user", "list", "--json"))
+    assert [user["active"] for user in told["users"] if user["email"] == "eve@example.com"] == [True]
+    last = cli.run("user", "disable", processes.EMAIL)
+    assert (last.returncode, last.stderr.splitlines()[0]) == (4, "Error: Make someone else an administrator first.")
+
+
 _ADD_MISTAKES = {
     "a domain that is none": ({"--domain": "not a domain"}, 2, "This is not an Auth0 domain."),
     "the dashboard": ({"--domain": "https://manage.auth0.com/"}, 2, "That is the Auth0 dashboard, not your tenant."),

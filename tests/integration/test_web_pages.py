@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from sqlalchemy import text
 from conductor import app
 from conductor.core import clock
 from conductor.core.errors import ConductorError
-from conductor.operations import accounts, sessions
+from conductor.operations import accounts, auditing, invitations, sessions
 from conductor.settings import Settings
 from conductor.simulator import server
 from conductor.simulator.tenant import TenantSpec
@@ -355,5 +356,93 @@ def test_a_broken_audit_chain_is_told_with_what_to_do(run: Any) -> None:
         proved = await site.post("/admin/audit", "/admin/audit/verify")
         assert "The chain is broken at entry 1" in proved.text
         assert "Save all entries as a file" in proved.text
+
+    run(tell)
+
+
+def _link(text: str) -> str:
+    found = re.search(r"/invite\?token=([\w-]{43})", text)
+    assert found, text
+    return found[1]
+
+
+async def _join(site: Site, token: str, **typed: str) -> httpx2.Response:
+    """As somebody who was sent the link: a browser of their own."""
+    values = {"token": token, "name": "Bob", "password": PASSWORD, "time_zone": "Europe/Prague", **typed}
+    async with httpx2.AsyncClient(transport=site.http._transport, base_url=ORIGIN) as http:
+        page = await http.get(f"/invite?token={token}")
+        if page.status_code != 200:
+            return page
+        csrf = re.search(r'name="csrf" value="([0-9a-f]+)"', page.text)
+        assert csrf
+        return await http.post("/invite", headers=OURS, data={"csrf": csrf[1], **values})
+
+
+def test_a_user_is_invited_joins_with_a_password_of_their_own_and_is_switched_off(run: Any) -> None:
+    async def tell(site: Site) -> None:
+        made = await site.post("/admin/users", "/admin/users", email=" Bob@Example.com ", role="analyst")
+        token = _link(html.unescape(made.text))
+        assert "until" in made.text
+        assert token not in await site.get("/admin/users?tab=invited")
+        weak = await _join(site, token, password="short")
+        assert weak.status_code == 422
+        assert "Use at least 12 characters." in weak.text
+        joined = await _join(site, token)
+        assert (joined.status_code, joined.headers["location"]) == (303, "/")
+        assert auth.SESSION_COOKIE in joined.headers["set-cookie"]
+        (bob,) = [user for user in await accounts.users(site.system) if user.email == "bob@example.com"]
+        assert (bob.name, bob.role, bob.time_zone) == ("Bob", "analyst", "Europe/Prague")
+        assert (await _join(site, token)).status_code == 404
+        assert "Nobody is invited" in await site.get("/admin/users?tab=invited")
+        assert "bob@example.com" in await site.get("/admin/users")
+        await site.post("/admin/users", "/admin/users/bob%40example.com", active="off")
+        assert "bob@example.com" not in await site.get("/admin/users")
+        assert "bob@example.com" in await site.get("/admin/users?tab=inactive")
+        with pytest.raises(ConductorError, match="wrong"):
+            await sessions.login(site.system, "bob@example.com", PASSWORD, "")
+        actions = {entry.action for entry in await auditing.entries(site.system, auditing.Wanted("bob@example.com"), 9)}
+        assert actions == {"user.invited", "user.joined", "login", "user.edit", "login.failed"}
+
+    run(tell)
+
+
+def test_an_invitation_works_for_48_hours_once_and_not_after_a_newer_one(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def tell(site: Site) -> None:
+        async def invite(email: str) -> str:
+            return _link((await site.post("/admin/users", "/admin/users", email=email, role="viewer")).text)
+
+        old, new = await invite("bob@example.com"), await invite("bob@example.com")
+        assert (await _join(site, old)).status_code == 404
+        withdrawn = await invite("eve@example.com")
+        await site.post("/admin/users", "/admin/users/eve%40example.com/withdraw")
+        assert (await _join(site, withdrawn)).status_code == 404
+        late = clock.now() + timedelta(hours=48)
+        monkeypatch.setattr(invitations.clock, "now", lambda: late)
+        refused = await _join(site, new)
+        assert refused.status_code == 404
+        assert "This invitation has expired, was used or was withdrawn." in refused.text
+
+    run(tell)
+
+
+def test_a_user_who_cannot_be_invited_or_changed_is_told_why(run: Any) -> None:
+    async def tell(site: Site) -> None:
+        for email, role, told in (
+            ("ana@example.com", "viewer", "There is already a user with the e-mail ana@example.com."),
+            ("nobody", "viewer", "Enter an e-mail address"),
+            ("bob@example.com", "king", "Choose one of: viewer, analyst, admin."),
+        ):
+            refused = await site.post("/admin/users", "/admin/users", email=email, role=role)
+            assert refused.status_code == 422
+            assert told in refused.text
+        last = await site.post("/admin/users", "/admin/users/ana%40example.com", role="viewer")
+        assert last.status_code == 409
+        assert "Make someone else an administrator first." in last.text
+        off = await site.post("/admin/users", "/admin/users/ana%40example.com", active="off")
+        assert off.status_code == 409
+        hostile = await site.post("/admin/users", "/admin/users", email=f"{HOSTILE}@example.com", role="viewer")
+        assert "<script>alert" not in hostile.text
 
     run(tell)

@@ -82,7 +82,7 @@ async def create_first_admin(
     """Create the first administrator and use up the link. Raises LinkRefused, Invalid."""
     if not await setup_open(system, token):
         raise LinkRefused
-    values = _checked(name, email, password, ADMIN, time_zone)
+    values = checked(name, email, password, ADMIN, time_zone)
     values["password"] = await passwords.hashed(password)
 
     def work(connection: Connection) -> User:
@@ -106,7 +106,7 @@ async def add_user(
     address: str = "",
 ) -> User:
     """Add a user. Raises Invalid, Conflict."""
-    values = _checked(name, email, password, role, time_zone)
+    values = checked(name, email, password, role, time_zone)
     values["password"] = await passwords.hashed(password)
     return await system.database.write(lambda connection: _add(connection, values, "user.add", by=by, address=address))
 
@@ -176,7 +176,12 @@ def _link_works(connection: Connection, token: str) -> bool:
     return store.link_valid(connection, digest(token)) and not store.admins(connection)
 
 
-def _checked(name: str, email: str, password: str, role: str, time_zone: str) -> dict[str, Any]:
+def check(**values: str) -> None:
+    """Raise Invalid with a message for each of name, email, role and time_zone that cannot be used."""
+    _raise_for(_problems(values))
+
+
+def checked(name: str, email: str, password: str, role: str, time_zone: str) -> dict[str, Any]:
     """A new user's values, fit to be stored but for the password. Raises Invalid with a message a field."""
     email = clean_email(email)
     values = {"name": name.strip(), "email": email, "role": role, "time_zone": time_zone}

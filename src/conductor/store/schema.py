@@ -281,6 +281,17 @@ setup_links = Table(
     Column("expires_at", BigInteger, nullable=False),
 )
 
+invitations = Table(
+    "invitations",
+    metadata,
+    Column("email", Text, primary_key=True, comment="lower case"),
+    Column("digest", LargeBinary, nullable=False, unique=True, comment="SHA-256 of the token"),
+    Column("role", Text, nullable=False, comment="viewer, analyst or admin"),
+    Column("invited_by", Text, nullable=False),
+    Column("invited_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+)
+
 audit = Table(
     "audit",
     metadata,

@@ -23,6 +23,7 @@ from conductor.web import (
     integrations,
     login,
     operating,
+    people,
     search,
     security,
     setup,
@@ -35,7 +36,20 @@ from conductor.web.turns import Turns
 
 GZIP_FROM = 1000  # bytes
 FOR_A_DAY = "public, max-age=86400"  # this name does not change with its content
-PAGES = (setup, login, account, dashboard, integration_edit, integrations, backfills, search, event, audit, guides)
+PAGES = (
+    setup,
+    login,
+    account,
+    dashboard,
+    integration_edit,
+    integrations,
+    backfills,
+    search,
+    event,
+    people,
+    audit,
+    guides,
+)
 
 
 def create_app(system: Any, *, local: bool = False) -> FastAPI:
@@ -59,7 +73,7 @@ def _add_routes(app: FastAPI) -> None:
     app.add_api_route("/static/{digest}/{name:path}", _static, include_in_schema=False)
     app.add_api_route("/favicon.ico", _favicon, include_in_schema=False)
     app.add_api_route("/api/v1/openapi.json", _openapi, include_in_schema=False)
-    for router in (*(module.router for module in PAGES), operating.router, *api.ROUTERS):
+    for router in (*(module.router for module in PAGES), people.joining, operating.router, *api.ROUTERS):
         app.router.routes.extend(router.routes)  # not included: each keeps its own dependant, which check_routes reads
 
 

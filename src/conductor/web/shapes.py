@@ -14,6 +14,7 @@ from conductor.operations.accounts import User
 from conductor.operations.backfills import Estimate, Standing
 from conductor.operations.gaps import GapTold
 from conductor.operations.integrations import Status
+from conductor.operations.invitations import Invitation
 from conductor.operations.search import GapInRange, Result, raw_object
 from conductor.operations.workers import Working
 
@@ -119,6 +120,11 @@ def estimate(found: Estimate) -> dict[str, Any]:
 def user(found: User) -> dict[str, Any]:
     """One user."""
     return _plain(found, USER) | _times(found, "created_at")
+
+
+def invitation(found: Invitation) -> dict[str, Any]:
+    """One invitation, without its token."""
+    return _plain(found, "email role invited_by expired") | _times(found, "invited_at expires_at")
 
 
 def step(found: CheckStep, advice: Callable[[str], Advice | None]) -> dict[str, Any]:

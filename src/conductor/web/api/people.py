@@ -8,8 +8,8 @@ from fastapi import APIRouter
 from pydantic import SecretStr
 from starlette.requests import Request
 
-from conductor.operations import accounts
-from conductor.web import auth, shapes
+from conductor.operations import accounts, invitations
+from conductor.web import auth, people, shapes
 from conductor.web.api.integrations import Body, Nothing
 from conductor.web.auth import Admin, Local
 
@@ -24,6 +24,19 @@ class NewUser(Body):
     role: str = accounts.VIEWER
     password: SecretStr
     time_zone: str = "UTC"
+
+
+class NewPassword(Body):
+    """What the user signs in with from now on."""
+
+    password: SecretStr
+
+
+class Invited(Body):
+    """Who is invited, and what they may do."""
+
+    email: str
+    role: str = accounts.VIEWER
 
 
 class EditedUser(Body):
@@ -65,6 +78,37 @@ async def edit_user(request: Request, user: Admin, email: str, body: EditedUser)
     return shapes.user(
         await accounts.edit_user(request.app.state.system, email, by=user.email, address=address, **changes)
     )
+
+
+@router.post("/users/{email}/password")
+async def set_password(request: Request, user: Local, email: str, body: NewPassword) -> dict[str, Any]:
+    """Give a user another password: all their sessions end."""
+    system = request.app.state.system
+    await accounts.set_password(system, email, body.password.get_secret_value(), by=user.email)
+    return {}
+
+
+@router.get("/invitations")
+async def list_invitations(request: Request, user: Admin) -> dict[str, Any]:
+    """Those who were invited and did not join yet; expired ones too."""
+    return {"invitations": [shapes.invitation(found) for found in await invitations.pending(request.app.state.system)]}
+
+
+@router.post("/invitations", status_code=201)
+async def invite(request: Request, user: Admin, body: Invited) -> dict[str, Any]:
+    """Invite somebody, or invite again. `url` is told this once, works once, and for 48 hours."""
+    system = request.app.state.system
+    invited, token = await invitations.invite(
+        system, body.email, body.role, by=user.email, address=auth.client_address(request)
+    )
+    return shapes.invitation(invited) | {"url": people.link(system, token)}
+
+
+@router.delete("/invitations/{email}")
+async def withdraw(request: Request, user: Admin, email: str) -> dict[str, Any]:
+    """The invitation's link works no more."""
+    await invitations.withdraw(request.app.state.system, email, by=user.email, address=auth.client_address(request))
+    return {}
 
 
 @router.post("/setup-link")
