@@ -141,8 +141,8 @@ def metrics_page() -> str:
             name = f"{family.name}_total" if family.type == "counter" else family.name
             rows.append((f"`{name}`", family.type, labels, f"{family.documentation}."))
     intro = (
-        "`GET /metrics` answers in Prometheus' text format, to a signed-in user and to the socket in the data\n"
-        "directory. There are no API tokens yet, so a scraper reads it on the same machine, as the same user:\n\n"
+        "`GET /metrics` answers in Prometheus' text format, to an [API token](../how-to/api-tokens.md) with the scope\n"
+        "`integrations:read`, to a signed-in user, and to the socket in the data directory:\n\n"
         "```\ncurl --silent --unix-socket DATA/conductor.sock http://conductor/metrics\n```\n\n"
         "Counters begin at zero with the process. A histogram has the usual `_bucket`, `_sum` and `_count`."
     )
@@ -157,10 +157,12 @@ def api_page() -> str:
     parts = [
         "JSON under `/api/v1`, the same operations as on the pages and on the command line. The OpenAPI document is\n"
         "at `/api/v1/openapi.json`, for signed-in users.\n\n"
-        "A request carries the session cookie of a signed-in user, or comes through the socket in the data directory\n"
-        "(`curl --unix-socket DATA/conductor.sock http://conductor/api/v1/status`), which only its owner can open and\n"
-        "which counts as an administrator. There are no API tokens yet. Whatever changes something sends JSON and,\n"
-        "except through the socket, the header `X-Conductor: 1`. Times are RFC 3339 in UTC.\n\n"
+        "A request carries an API token (`Authorization: Bearer cdr_…`, see\n"
+        "[Let a program in](../how-to/api-tokens.md)), or the session cookie of a signed-in user, or it\n"
+        "comes through the socket in the data directory, which only its owner can open and which counts as an\n"
+        "administrator: `curl --unix-socket DATA/conductor.sock http://conductor/api/v1/status`. Whatever\n"
+        "changes something sends JSON and, with a session cookie, the header `X-Conductor: 1`. Times are\n"
+        "RFC 3339 in UTC.\n\n"
         'A refusal is `{"error": {"code", "title", "detail", "fix", "fields", "retry_after"}}`, with `steps` when\n'
         "a connection test failed; the codes are in [error codes](errors.md). Roles: each of viewer, analyst and\n"
         "admin may do what the ones before may; *local* is the socket only."

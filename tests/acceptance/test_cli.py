@@ -171,6 +171,23 @@ def test_users_are_invited_listed_and_switched_off(conductor: Conductor) -> None
     assert (last.returncode, last.stderr.splitlines()[0]) == (4, "Error: Make someone else an administrator first.")
 
 
+def test_a_token_is_made_used_rotated_and_revoked(conductor: Conductor) -> None:
+    cli = conductor.cli
+    made = cli.run("token", "create", "grafana", "--scope", "integrations:read", "--days", "30")
+    assert re.fullmatch(r"cdr_[\w-]{43}\n", made.stdout)
+    assert "Copy it now" in made.stderr
+    (token,) = json.loads(cli.ok("token", "list", "--json"))["tokens"]
+    assert made.stdout.strip() not in cli.ok("token", "list")
+    rotated = json.loads(cli.ok("token", "rotate", str(token["id"]), "--json"))
+    assert rotated["token"] != made.stdout.strip()
+    assert cli.ok("token", "revoke", str(token["id"])) == f"Revoked grafana ({token['id']}).\n"
+    assert "revoked" in cli.ok("token", "list").splitlines()[-1]
+    wrong = cli.run("token", "create", "x", "--scope", "admin", "--network", "here")
+    assert (wrong.returncode, "is no network" in wrong.stderr) == (2, True)
+    gone = cli.run("token", "revoke", "99")
+    assert (gone.returncode, gone.stderr.splitlines()[0]) == (3, "Error: There is no such token.")
+
+
 _ADD_MISTAKES = {
     "a domain that is none": ({"--domain": "not a domain"}, 2, "This is not an Auth0 domain."),
     "the dashboard": ({"--domain": "https://manage.auth0.com/"}, 2, "That is the Auth0 dashboard, not your tenant."),

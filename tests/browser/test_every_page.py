@@ -41,6 +41,7 @@ PAGES = {
     "users, none is inactive": "/admin/users?tab=inactive",
     "users who are invited": "/admin/users?tab=invited",
     "an invitation that does not work": "/invite?token=used",
+    "API tokens": "/admin/settings/tokens",
     "audit": "/admin/audit",
     "audit, no match": "/admin/audit?q=nothing-of-that-name&last=24h",
     "account": "/account",

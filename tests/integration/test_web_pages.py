@@ -19,7 +19,7 @@ from sqlalchemy import text
 from conductor import app
 from conductor.core import clock
 from conductor.core.errors import ConductorError
-from conductor.operations import accounts, auditing, invitations, sessions
+from conductor.operations import accounts, auditing, invitations, sessions, tokens
 from conductor.settings import Settings
 from conductor.simulator import server
 from conductor.simulator.tenant import TenantSpec
@@ -444,5 +444,33 @@ def test_a_user_who_cannot_be_invited_or_changed_is_told_why(run: Any) -> None:
         assert off.status_code == 409
         hostile = await site.post("/admin/users", "/admin/users", email=f"{HOSTILE}@example.com", role="viewer")
         assert "<script>alert" not in hostile.text
+
+    run(tell)
+
+
+def test_a_token_is_made_shown_once_rotated_and_revoked(run: Any) -> None:
+    async def tell(site: Site) -> None:
+        page = "/admin/settings/tokens"
+        wrong = await site.post(page, page, name=HOSTILE, days="9999", networks="here, 203.0.113.0/24")
+        assert wrong.status_code == 422
+        for told in ("Enter a name", "Choose at least one of", "Choose 1 to 365 days.", "is no network"):
+            assert told in wrong.text
+        assert "<script>alert" not in wrong.text
+        made = await site.post(page, page, **{"name": "grafana", "days": "30", "scope-integrations:read": "on"})
+        (secret,) = re.findall(r"cdr_[\w-]{43}", made.text)
+        assert secret not in await site.get(page)
+        async with httpx2.AsyncClient(transport=site.http._transport, base_url=ORIGIN) as http:
+            bearer = {"Authorization": f"Bearer {secret}"}
+            assert "conductor_" in (await http.get("/metrics", headers=bearer)).text
+            assert (await http.get("/api/v1/artifacts/count", headers=bearer)).status_code == 403
+        (token,) = await tokens.everyone(site.system)
+        rotated = await site.post(page, f"{page}/{token.id}/rotate")
+        (successor,) = re.findall(r"cdr_[\w-]{43}", rotated.text)
+        assert successor != secret
+        revoked = await site.post(page, f"{page}/{token.id}/revoke")
+        assert revoked.headers["location"] == f"{page}?done=revoked"
+        assert "It works no more." in await site.get(revoked.headers["location"])
+        again = await site.post(page, f"{page}/{token.id}/rotate")
+        assert (again.status_code, "This token is revoked." in again.text) == (409, True)
 
     run(tell)

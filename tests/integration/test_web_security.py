@@ -5,126 +5,41 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import httpx2
 import pytest
+from routes import (
+    ACCESS,
+    ADMIN,
+    ANALYST,
+    API,
+    CHANGING,
+    CHANGING_API,
+    CHANGING_PAGES,
+    JSON,
+    LIST,
+    LOCAL,
+    NOBODY,
+    ORIGIN,
+    OURS,
+    PASSWORD,
+    RANKS,
+    VIEWER,
+    Clock,
+    World,
+    address,
+    people,
+    story,
+)
 
-from conductor import catalog
 from conductor.core import clock
 from conductor.core.errors import NotFound
 from conductor.operations import accounts, integrations, sessions
 from conductor.store import schema
-from conductor.store.database import Database, sqlite_url
-from conductor.store.vault import Vault
 from conductor.web import auth, security
-from conductor.web.app import create_app
 from conductor.web.throttle import Throttle
-
-PASSWORD = "correct horse battery staple"
-ORIGIN = "https://conductor.test"
-OURS = {"Sec-Fetch-Site": "same-origin"}
-JSON = {"Content-Type": "application/json", "X-Conductor": "1", **OURS}
-NOBODY, VIEWER, ANALYST, ADMIN, LOCAL = "nobody", "viewer", "analyst", "admin", "local"
-RANKS = (NOBODY, VIEWER, ANALYST, ADMIN)
-LIST = "/admin/settings/integrations"
-API = "/api/v1"
-
-# Who may use each route: this role and those above it. A new route needs a line here.
-ACCESS = {
-    "GET /static/{digest}/{name:path}": NOBODY,
-    "GET /favicon.ico": NOBODY,
-    "GET /healthz": NOBODY,
-    "GET /readyz": NOBODY,
-    "GET /metrics": VIEWER,
-    "GET /setup": NOBODY,
-    "POST /setup": NOBODY,
-    "GET /setup/source": ADMIN,
-    "GET /auth/login": NOBODY,
-    "POST /auth/login": NOBODY,
-    "POST /auth/logout": NOBODY,
-    "GET /account": VIEWER,
-    "POST /account": VIEWER,
-    "POST /account/password": VIEWER,
-    "POST /account/sessions": VIEWER,
-    "GET /": VIEWER,
-    "GET /help": VIEWER,
-    "GET /help/{topic}": VIEWER,
-    "GET /signals/search": VIEWER,
-    "GET /signals/events/{id}": VIEWER,
-    f"GET {LIST}": VIEWER,
-    f"GET {LIST}/new": ADMIN,
-    f"POST {LIST}/new": ADMIN,
-    f"GET {LIST}/{{name}}": VIEWER,
-    f"POST {LIST}/{{name}}": ADMIN,
-    f"POST {LIST}/{{name}}/enabled": ADMIN,
-    f"POST {LIST}/{{name}}/poll": ANALYST,
-    f"POST {LIST}/{{name}}/gaps/{{gap}}": ANALYST,
-    f"POST {LIST}/{{name}}/gaps/{{gap}}/recover": ANALYST,
-    f"POST {LIST}/{{name}}/backfills": ANALYST,
-    f"POST {LIST}/{{name}}/backfills/{{backfill}}": ANALYST,
-    f"POST {LIST}/{{name}}/remove": ADMIN,
-    f"GET {API}/openapi.json": VIEWER,
-    f"GET {API}/status": VIEWER,
-    f"GET {API}/integrations": VIEWER,
-    f"POST {API}/integrations": ADMIN,
-    f"POST {API}/integrations/test": ADMIN,
-    f"GET {API}/integrations/{{name}}": VIEWER,
-    f"PATCH {API}/integrations/{{name}}": ADMIN,
-    f"DELETE {API}/integrations/{{name}}": ADMIN,
-    f"POST {API}/integrations/{{name}}/enable": ADMIN,
-    f"POST {API}/integrations/{{name}}/disable": ADMIN,
-    f"POST {API}/integrations/{{name}}/poll": ANALYST,
-    f"GET {API}/integrations/{{name}}/polls": VIEWER,
-    f"GET {API}/integrations/{{name}}/gaps": VIEWER,
-    f"POST {API}/integrations/{{name}}/gaps/{{gap}}/close": ANALYST,
-    f"POST {API}/integrations/{{name}}/gaps/{{gap}}/recover": ANALYST,
-    f"GET {API}/integrations/{{name}}/backfills": VIEWER,
-    f"POST {API}/integrations/{{name}}/backfills": ANALYST,
-    f"POST {API}/integrations/{{name}}/backfills/{{backfill}}/{{deed}}": ANALYST,
-    f"GET {API}/artifacts/search": VIEWER,
-    f"GET {API}/artifacts/count": VIEWER,
-    f"GET {API}/artifacts/{{id}}": VIEWER,
-    f"GET {API}/artifacts/{{id}}/evidence": VIEWER,
-    f"GET {API}/users": ADMIN,
-    f"POST {API}/users": ADMIN,
-    f"PATCH {API}/users/{{email}}": ADMIN,
-    f"POST {API}/users/{{email}}/password": LOCAL,
-    f"GET {API}/invitations": ADMIN,
-    f"POST {API}/invitations": ADMIN,
-    f"DELETE {API}/invitations/{{email}}": ADMIN,
-    f"POST {API}/setup-link": LOCAL,
-    "GET /admin/users": ADMIN,
-    "POST /admin/users": ADMIN,
-    "POST /admin/users/{email}": ADMIN,
-    "POST /admin/users/{email}/withdraw": ADMIN,
-    "GET /invite": NOBODY,
-    "POST /invite": NOBODY,
-    "GET /admin/audit": ADMIN,
-    "POST /admin/audit/verify": ADMIN,
-    "POST /admin/audit/file": ADMIN,
-    f"GET {API}/audit": ADMIN,
-    f"GET {API}/audit/verify": ADMIN,
-    f"POST {API}/backups": LOCAL,
-    f"POST {API}/key/rotate": LOCAL,
-}
-CHANGING = sorted(route for route in ACCESS if not route.startswith("GET "))
-CHANGING_PAGES = [route for route in CHANGING if API not in route]
-CHANGING_API = [route for route in CHANGING if API in route]
-
-
-class Clock:
-    """Wall time that stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2026, 11, 22, 12, tzinfo=UTC)
-
-    def move(self, **span: float) -> None:
-        self.now += timedelta(**span)
 
 
 @pytest.fixture
@@ -134,75 +49,10 @@ def time(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return moved
 
 
-class World:
-    """An app over a real database, with an administrator, and browsers for it."""
-
-    def __init__(self, system: Any, app: Any) -> None:
-        self.system = system
-        self.app = app
-
-    def browser(self, origin: str = ORIGIN) -> httpx2.AsyncClient:
-        transport = httpx2.ASGITransport(app=self.app, raise_app_exceptions=False)
-        return httpx2.AsyncClient(transport=transport, base_url=origin)
-
-    @asynccontextmanager
-    async def signed_in(self, role: str) -> AsyncIterator[httpx2.AsyncClient]:
-        async with self.browser() as http:
-            if role != NOBODY:
-                token = await sessions.login(self.system, f"{role}@example.com", PASSWORD, "")
-                http.cookies.set(auth.SESSION_COOKIE, token, domain="conductor.test")
-            yield http
-
-    async def throttle(self, now: Callable[[], float]) -> None:
-        self.app.state.throttle = Throttle(now)
-
-
-class _Analytics:
-    async def read(self, work: object) -> Any:
-        raise NotFound("There is nothing here.")
-
-
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[[Callable[[World], Awaitable[Any]]], Any]:
     """Runs a story in a world."""
-
-    async def story(tell: Callable[[World], Awaitable[Any]], local: bool) -> Any:
-        database = Database(sqlite_url(tmp_path / "c.db"))
-        schema.metadata.create_all(database.engine)
-        await database.open()
-        system = SimpleNamespace(
-            database=database,
-            vault=Vault(b"k" * 32),
-            catalog=catalog.load(),
-            analytics=_Analytics(),
-            supervisor=SimpleNamespace(poll_now=None),
-            settings=SimpleNamespace(base_url=ORIGIN, retention_days=90),
-        )
-        try:
-            return await tell(World(system, create_app(system, local=local)))
-        finally:
-            await database.close()
-
-    return lambda tell, local=False: asyncio.run(story(tell, local))
-
-
-async def _people(world: World) -> None:
-    for role in accounts.ROLES:
-        await accounts.add_user(world.system, f"{role}@example.com", role.title(), PASSWORD, role, "local")
-
-
-def _address(route: str) -> tuple[str, str]:
-    """A method and a path that leads to the route, though not to a thing."""
-    method, _, path = route.partition(" ")
-    path = (
-        path.replace("{gap}", "1")
-        .replace("{backfill}", "1")
-        .replace("{deed}", "pause")
-        .replace("{digest}", "0")
-        .replace("{name:path}", "x.css")
-        .replace("/new", "/new?kind=x")
-    )
-    return method, re.sub(r"{\w+}", "nothing", path)
+    return lambda tell, local=False: asyncio.run(story(tmp_path, tell, local=local))
 
 
 async def _form_token(http: httpx2.AsyncClient, page: str) -> str:
@@ -213,7 +63,7 @@ async def _form_token(http: httpx2.AsyncClient, page: str) -> str:
 
 
 async def _send(http: httpx2.AsyncClient, route: str, **more: Any) -> Any:
-    method, path = _address(route)
+    method, path = address(route)
     return await http.request(method, path, **more)
 
 
@@ -252,7 +102,7 @@ def test_s16_a_route_that_does_not_say_who_may_use_it_stops_the_app(run: Any) ->
 @pytest.mark.parametrize("role", RANKS)
 def test_s16_each_role_passes_where_it_may_and_nowhere_else(run: Any, role: str) -> None:
     async def tell(world: World) -> None:
-        await _people(world)
+        await people(world)
         page = "/auth/login" if role == NOBODY else "/account"
         wrong = {}
         for route, needed in ACCESS.items():
@@ -306,7 +156,7 @@ def test_s14_the_policy_is_the_one_that_was_measured() -> None:
 @pytest.mark.parametrize("role", [NOBODY, ADMIN])
 def test_s14_every_answer_carries_the_security_headers(run: Any, role: str) -> None:
     async def tell(world: World) -> None:
-        await _people(world)
+        await people(world)
         async with world.signed_in(role) as http:
             for route in ACCESS:
                 _assert_headers(await _send(http, route))
@@ -324,7 +174,7 @@ def test_s23_the_unexpected_tells_an_id_and_nothing_else(run: Any, monkeypatch: 
         raise RuntimeError("canary-4711")
 
     async def tell(world: World) -> None:
-        await _people(world)
+        await people(world)
         monkeypatch.setattr(integrations, "overview", broken)
         async with world.signed_in(ADMIN) as http:
             response = await http.get(path)
@@ -358,7 +208,7 @@ FOREIGN = {
 @pytest.mark.parametrize("headers", FOREIGN.values(), ids=FOREIGN)
 def test_s13_a_change_that_another_site_asks_for_is_refused_everywhere(run: Any, headers: dict[str, str]) -> None:
     async def tell(world: World) -> None:
-        await _people(world)
+        await people(world)
         async with world.signed_in(ADMIN) as http:
             token = await _form_token(http, "/account")
             for route in CHANGING:
@@ -376,7 +226,7 @@ def test_s13_a_change_that_another_site_asks_for_is_refused_everywhere(run: Any,
 
 def test_a_matching_origin_will_do_for_browsers_that_say_no_more(run: Any) -> None:
     async def tell(world: World) -> None:
-        await _people(world)
+        await people(world)
         async with world.signed_in(ADMIN) as http:
             token = await _form_token(http, "/account")
             response = await http.post("/auth/logout", headers={"Origin": ORIGIN}, data={"csrf": token})
@@ -388,7 +238,7 @@ def test_a_matching_origin_will_do_for_browsers_that_say_no_more(run: Any) -> No
 @pytest.mark.parametrize("kind", ["none", "made up", "of another session", "as plain text"])
 def test_s13_a_form_without_its_own_token_changes_nothing(run: Any, kind: str) -> None:
     async def tell(world: World) -> None:
-        await _people(world)
+        await people(world)
         async with world.signed_in(ADMIN) as other, world.signed_in(ADMIN) as http:
             foreign = await _form_token(other, "/account")
             bodies: dict[str, dict[str, Any]] = {
@@ -418,7 +268,7 @@ API_CASES = {
 @pytest.mark.parametrize(("headers", "status"), API_CASES.values(), ids=API_CASES)
 def test_s13_the_api_takes_json_with_its_header_only(run: Any, headers: dict[str, str], status: int) -> None:
     async def tell(world: World) -> None:
-        await _people(world)
+        await people(world)
         async with world.signed_in(ADMIN) as http:
             for route in CHANGING_API:
                 response = await _send(http, route, headers=headers, content=b"{}")
@@ -429,7 +279,7 @@ def test_s13_the_api_takes_json_with_its_header_only(run: Any, headers: dict[str
 
 def test_s27_unknown_fields_are_refused_and_not_repeated(run: Any) -> None:
     async def tell(world: World) -> None:
-        await _people(world)
+        await people(world)
         body = {"email": "x@example.com", "password": PASSWORD, "is_superuser": "canary-4711"}
         async with world.signed_in(ADMIN) as http:
             response = await http.post(f"{API}/users", headers=JSON, json=body)
@@ -458,7 +308,7 @@ def test_s25_a_body_is_one_mebibyte_at_most_however_it_is_sent(run: Any) -> None
 
 def test_s25_json_is_nested_sixty_four_levels_at_most(run: Any) -> None:
     async def tell(world: World) -> None:
-        await _people(world)
+        await people(world)
         async with world.signed_in(ADMIN) as http:
             response = await http.post(f"{API}/users", headers=JSON, content=b"[" * 65 + b"]" * 65)
             assert (response.status_code, response.json()["error"]["code"]) == (400, "request.toodeep")
@@ -473,7 +323,7 @@ async def _sign_in(http: httpx2.AsyncClient, email: str, password: str, **more: 
 
 def test_s11_the_session_cookie_is_locked_to_this_host(run: Any) -> None:
     async def tell(world: World) -> None:
-        await _people(world)
+        await people(world)
         async with world.browser() as http:
             response = await _sign_in(http, "admin@example.com", PASSWORD)
             cookies = response.headers.get_list("set-cookie")
@@ -487,7 +337,7 @@ def test_s11_the_session_cookie_is_locked_to_this_host(run: Any) -> None:
 
 def test_s10_signing_in_never_adopts_a_session_that_was_brought(run: Any) -> None:
     async def tell(world: World) -> None:
-        await _people(world)
+        await people(world)
         async with world.browser() as http:
             http.cookies.set(auth.SESSION_COOKIE, "planted", domain="conductor.test")
             response = await _sign_in(http, "admin@example.com", PASSWORD)
@@ -499,7 +349,7 @@ def test_s10_signing_in_never_adopts_a_session_that_was_brought(run: Any) -> Non
 
 def test_s10_signing_out_ends_the_session_on_the_server(run: Any) -> None:
     async def tell(world: World) -> None:
-        await _people(world)
+        await people(world)
         async with world.signed_in(VIEWER) as http:
             token = http.cookies[auth.SESSION_COOKIE]
             csrf = await _form_token(http, "/account")
@@ -511,7 +361,7 @@ def test_s10_signing_out_ends_the_session_on_the_server(run: Any) -> None:
 
 def test_after_signing_in_one_is_where_one_wanted_to_be(run: Any) -> None:
     async def tell(world: World) -> None:
-        await _people(world)
+        await people(world)
         async with world.browser() as http:
             first = await http.get("/signals/search?q=type%3Afp&last=7d")
             assert first.headers["location"] == "/auth/login?next=/signals/search%3Fq%3Dtype%253Afp%26last%3D7d"
@@ -526,7 +376,7 @@ def test_after_signing_in_one_is_where_one_wanted_to_be(run: Any) -> None:
 )
 def test_signing_in_leads_to_no_other_site(run: Any, target: str) -> None:
     async def tell(world: World) -> None:
-        await _people(world)
+        await people(world)
         async with world.browser() as http:
             assert (await _sign_in(http, "admin@example.com", PASSWORD, next=target)).headers["location"] == "/"
 
@@ -535,7 +385,7 @@ def test_signing_in_leads_to_no_other_site(run: Any, target: str) -> None:
 
 def test_unknown_user_and_wrong_password_get_the_same_page(run: Any) -> None:
     async def tell(world: World) -> None:
-        await _people(world)
+        await people(world)
         pages = []
         async with world.browser() as http:
             for email in ("admin@example.com", "nobody@example.com"):
@@ -554,7 +404,7 @@ def _without_tokens(page: str) -> str:
 
 def test_s08_five_failures_delay_the_account_for_a_while(run: Any, time: Clock) -> None:
     async def tell(world: World) -> None:
-        await _people(world)
+        await people(world)
         async with world.browser() as http:
             for _ in range(5):
                 assert (await _sign_in(http, "admin@example.com", "wrong password here")).status_code == 401
@@ -570,7 +420,7 @@ def test_s08_five_failures_delay_the_account_for_a_while(run: Any, time: Clock) 
 def test_s08_one_network_cannot_try_many_accounts(run: Any) -> None:
     async def tell(world: World) -> None:
         now = [0.0]
-        await _people(world)
+        await people(world)
         await world.throttle(lambda: now[0])
         async with world.browser() as http:
             tries = [await _sign_in(http, f"user{n}@example.com", "wrong password here") for n in range(21)]
@@ -583,7 +433,7 @@ def test_s08_one_network_cannot_try_many_accounts(run: Any) -> None:
 
 def test_a_session_that_ended_says_why_and_leads_back(run: Any, time: Clock) -> None:
     async def tell(world: World) -> None:
-        await _people(world)
+        await people(world)
         async with world.signed_in(ADMIN) as http:
             time.move(hours=12)
             moved = await http.get("/account")
@@ -597,7 +447,7 @@ def test_a_session_that_ended_says_why_and_leads_back(run: Any, time: Clock) -> 
 
 def test_a_page_that_refreshes_itself_keeps_no_session_alive(run: Any, time: Clock) -> None:
     async def tell(world: World) -> None:
-        await _people(world)
+        await people(world)
         async with world.signed_in(VIEWER) as http:
             for _ in range(29):
                 time.move(minutes=1)
@@ -613,7 +463,7 @@ def test_a_page_that_refreshes_itself_keeps_no_session_alive(run: Any, time: Clo
 
 def test_a_role_that_was_taken_away_is_gone_at_once(run: Any) -> None:
     async def tell(world: World) -> None:
-        await _people(world)
+        await people(world)
         async with world.signed_in(ANALYST) as http:
             await accounts.edit_user(world.system, "analyst@example.com", by="admin@example.com", role=VIEWER)
             assert _refused(await http.get("/account"))
@@ -644,7 +494,7 @@ def test_set_up_makes_the_administrator_signs_in_and_works_once(run: Any) -> Non
 
 def test_no_page_shows_a_password_that_was_typed(run: Any) -> None:
     async def tell(world: World) -> None:
-        await _people(world)
+        await people(world)
         async with world.browser() as http:
             response = await _sign_in(http, "admin@example.com", "canary-password-4711")
             assert "canary-password-4711" not in response.text
@@ -656,7 +506,7 @@ def test_s08_a_thousand_attempts_get_nowhere_and_lock_nobody_out_who_is_in(run: 
     """One attacker with many addresses, a day long; the victim works on in a session from before, and gets in again."""
 
     async def tell(world: World) -> None:
-        await _people(world)
+        await people(world)
         tried = 0
         async with world.signed_in(ADMIN) as victim, world.browser() as attacker:
             for number in range(1000):
@@ -678,7 +528,7 @@ def test_s08_a_thousand_attempts_get_nowhere_and_lock_nobody_out_who_is_in(run: 
 
 def test_s13_asking_changes_nothing(run: Any) -> None:
     async def tell(world: World) -> None:
-        await _people(world)
+        await people(world)
         token = await accounts.setup_link(world.system) if await accounts.needs_setup(world.system) else "x"
 
         def everything(connection: Any) -> list[Any]:
@@ -690,7 +540,7 @@ def test_s13_asking_changes_nothing(run: Any) -> None:
             for route in ACCESS:
                 if route.startswith("GET "):
                     for query in ("", f"?token={token}&do=save&enabled=0&name=x&note=x&confirm=nothing"):
-                        method, path = _address(route)
+                        method, path = address(route)
                         await http.request(method, path + query.replace("?", "&" if "?" in path else "?"))
                         await http.request("HEAD", path)
             assert await world.system.database.read(everything) == before
@@ -702,7 +552,7 @@ def test_s16_nobody_ends_anothers_session(run: Any) -> None:
     """The one thing here that belongs to one user: own and other."""
 
     async def tell(world: World) -> None:
-        await _people(world)
+        await people(world)
         async with world.signed_in(ANALYST) as other, world.signed_in(VIEWER) as http:
             for role, mine in ((ANALYST, False), (VIEWER, True)):
                 user = next(user for user in await accounts.users(world.system) if user.role == role)
@@ -719,7 +569,7 @@ def test_s16_nobody_ends_anothers_session(run: Any) -> None:
 @pytest.mark.parametrize("local", [False, True])
 def test_s27_no_call_of_the_api_takes_a_field_it_does_not_know(run: Any, local: bool) -> None:
     async def tell(world: World) -> None:
-        await _people(world)
+        await people(world)
         described = world.app.openapi()["paths"]
         bodies = 0
         async with world.signed_in(ADMIN) as http:
@@ -744,7 +594,7 @@ def test_s27_no_call_of_the_api_takes_a_field_it_does_not_know(run: Any, local: 
 @pytest.mark.parametrize("limit", [-1, 0, 1001, 10**30])
 def test_s25_a_page_has_a_thousand_rows_at_most(run: Any, limit: int) -> None:
     async def tell(world: World) -> None:
-        await _people(world)
+        await people(world)
         described, tried = world.app.openapi()["paths"], 0
         async with world.signed_in(ADMIN) as http:
             for path, methods in described.items():
@@ -760,7 +610,7 @@ def test_s25_a_page_has_a_thousand_rows_at_most(run: Any, limit: int) -> None:
 
 def test_s25_each_user_runs_a_few_searches_at_once(run: Any) -> None:
     async def tell(world: World) -> None:
-        await _people(world)
+        await people(world)
         going, release = 0, asyncio.Event()
 
         async def slow(work: object) -> Any:

@@ -15,6 +15,7 @@ COMMANDS = {
     "status": ("status", "Show all sources on one screen."),
     "integration": ("integration", "Add, test, poll and manage integrations."),
     "search": ("search", "Search the stored events."),
+    "token": ("token", "Manage API tokens."),
     "user": ("user", "Manage users."),
     "key": ("key", "Change the master key."),
     "audit": ("audit", "Show who did what, and prove the log."),

@@ -292,6 +292,23 @@ invitations = Table(
     Column("expires_at", BigInteger, nullable=False),
 )
 
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    _id(),
+    Column("name", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False, unique=True, comment="SHA-256 of the token"),
+    Column("scopes", Text, nullable=False, comment="separated by spaces"),
+    Column("networks", Text, nullable=False, comment="separated by spaces; empty for everywhere"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("used_at", BigInteger),
+    Column("used_from", Text, nullable=False),
+    Column("revoked_at", BigInteger),
+    sqlite_autoincrement=True,
+)
+
 audit = Table(
     "audit",
     metadata,

@@ -27,6 +27,7 @@ from conductor.web import (
     search,
     security,
     setup,
+    tokens,
 )
 from conductor.web.assets import Assets
 from conductor.web.auth import Anyone, Viewer
@@ -47,6 +48,7 @@ PAGES = (
     search,
     event,
     people,
+    tokens,
     audit,
     guides,
 )

@@ -20,9 +20,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from conductor.core.errors import Forbidden
-from conductor.operations import accounts, sessions
+from conductor.operations import accounts, sessions, tokens
 from conductor.operations.accounts import ADMIN, ANALYST, LOCAL, VIEWER, User
-from conductor.web import errors, security
+from conductor.web import errors, scopes, security
 
 SESSION_COOKIE = "__Host-sid"
 FORM_COOKIE = "__Host-form"  # for the forms before there is a session
@@ -50,7 +50,9 @@ class Requires:
         user = await current_user(request)
         if self.local and user is not LOCAL:
             raise Forbidden("This works on the server's own command line only.")
-        if self.role is not None:
+        if self.role is not None and getattr(request.state, "token", None) is not None:
+            _check_scope(request)
+        elif self.role is not None:
             _check_role(user, self.role)
         if request.method not in security.SAFE_METHODS and not errors.is_api(request):
             await _check_form(request)
@@ -65,16 +67,26 @@ Anyone = Annotated[User | None, Depends(Requires(None))]
 
 
 async def current_user(request: Request) -> User | None:
-    """The user of the request's session; `LOCAL` on the local socket. A page that refreshes itself is no activity."""
+    """The user of the request's session, or its API token as one; `LOCAL` on the local socket. A page that refreshes
+    itself is no activity. Raises TokenRefused."""
     if request.app.state.local:
         request.state.user = LOCAL
+    elif not hasattr(request.state, "user") and (secret := _bearer(request)) is not None:
+        token = await tokens.who(request.app.state.system, secret, client_address(request))
+        request.state.token = token
+        request.state.user = User(0, f"token {token.name}", token.name, ADMIN, "UTC", True, token.created_at)
     elif not hasattr(request.state, "user"):
-        token = session_token(request)
+        given = session_token(request)
         active = "refresh" not in request.query_params
-        found = await sessions.who(request.app.state.system, token, active=active) if token else None
-        request.state.user = found
+        request.state.user = await sessions.who(request.app.state.system, given, active=active) if given else None
     user: User | None = request.state.user
     return user
+
+
+def _bearer(request: Request) -> str | None:
+    """The API token that the request carries, where programs ask; a session beside it does not count."""
+    kind, _, secret = request.headers.get("authorization", "").partition(" ")
+    return secret.strip() if kind.lower() == "bearer" and scopes.takes_tokens(request.url.path) else None
 
 
 def session_token(request: Request) -> str:
@@ -132,6 +144,16 @@ def _check_role(user: User | None, role: str) -> None:
         raise errors.SignInNeeded
     if not accounts.allows(user, role):
         raise Forbidden(f"This needs the role {role}; yours is {user.role}. An administrator can change it.")
+
+
+def _check_scope(request: Request) -> None:
+    wanted = scopes.needed(request.method, request.url.path)
+    if not tokens.grants(request.state.token, wanted):
+        raise Forbidden(f"This needs an API token with the scope {wanted}. This one has: {_scopes(request)}.")
+
+
+def _scopes(request: Request) -> str:
+    return ", ".join(request.state.token.scopes)
 
 
 async def _check_form(request: Request) -> None:

@@ -33,6 +33,7 @@ from conductor.core.errors import (
 from conductor.operations import auditing
 from conductor.operations.integrations import CheckFailed
 from conductor.operations.sessions import LoginFailed, TooManyAttempts
+from conductor.operations.tokens import TokenRefused
 from conductor.store.vault import SecretUnreadable
 from conductor.web import shapes
 from conductor.web.turns import TooManySearches
@@ -74,6 +75,7 @@ STATUS: tuple[tuple[type[ConductorError], int], ...] = (  # the first that fits
     (NotFound, 404),
     (Conflict, 409),
     (Fenced, 409),
+    (TokenRefused, 401),
     (Forbidden, 403),
     (LoginFailed, 401),
     (TooManyAttempts, 429),

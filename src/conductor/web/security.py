@@ -205,6 +205,8 @@ def _not_ours(scope: Scope) -> Problem | None:
     if scope["method"] in SAFE_METHODS:
         return None
     headers = RequestHeaders(scope=scope)
+    if scope["path"].startswith(API) and headers.get("authorization", "").lower().startswith("bearer "):
+        return None  # no browser adds that by itself, and the session beside it does not count
     if not _same_site(headers, scope["scheme"]):
         return Problem(403, "request.crosssite", "This request did not come from one of our own pages.")
     return _not_an_api_call(headers) if scope["path"].startswith(API) else None

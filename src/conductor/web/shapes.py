@@ -16,6 +16,7 @@ from conductor.operations.gaps import GapTold
 from conductor.operations.integrations import Status
 from conductor.operations.invitations import Invitation
 from conductor.operations.search import GapInRange, Result, raw_object
+from conductor.operations.tokens import Token
 from conductor.operations.workers import Working
 
 POLL = "id lane result reason needs_person requests fetched new duplicates conflicts complete rate_limit rate_remaining"
@@ -125,6 +126,13 @@ def user(found: User) -> dict[str, Any]:
 def invitation(found: Invitation) -> dict[str, Any]:
     """One invitation, without its token."""
     return _plain(found, "email role invited_by expired") | _times(found, "invited_at expires_at")
+
+
+def token(found: Token) -> dict[str, Any]:
+    """One API token, without its secret part."""
+    lists = {"scopes": list(found.scopes), "networks": list(found.networks)}
+    moments = _times(found, "created_at expires_at used_at revoked_at")
+    return _plain(found, "id name state created_by used_from") | lists | moments
 
 
 def step(found: CheckStep, advice: Callable[[str], Advice | None]) -> dict[str, Any]:

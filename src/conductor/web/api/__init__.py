@@ -1,6 +1,6 @@
 """REST under /api/v1: the same operations as the pages, as JSON."""
 
-from conductor.web.api import artifacts, audit, backfills, integrations, keeping, people, status
+from conductor.web.api import artifacts, audit, backfills, integrations, keeping, people, status, tokens
 
 ROUTERS = (
     status.router,
@@ -8,6 +8,7 @@ ROUTERS = (
     backfills.router,
     artifacts.router,
     people.router,
+    tokens.router,
     keeping.router,
     audit.router,
 )

@@ -1,0 +1,63 @@
+"""API tokens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pydantic
+from fastapi import APIRouter
+from starlette.requests import Request
+
+from conductor.operations import tokens
+from conductor.web import auth, shapes
+from conductor.web.api.integrations import Body, Nothing
+from conductor.web.auth import Admin
+
+router = APIRouter(prefix="/api/v1/tokens", tags=["tokens"])
+
+
+class NewToken(Body):
+    """A new token. Without networks it may come from everywhere."""
+
+    name: str
+    scopes: list[str]
+    days: int = tokens.DAYS
+    networks: list[str] = pydantic.Field(default_factory=list)
+
+
+@router.get("")
+async def list_all(request: Request, user: Admin) -> dict[str, Any]:
+    """All tokens, the newest first; those that work no more too."""
+    return {"tokens": [shapes.token(found) for found in await tokens.everyone(request.app.state.system)]}
+
+
+@router.post("", status_code=201)
+async def create(request: Request, user: Admin, body: NewToken) -> dict[str, Any]:
+    """Make a token. `token` is told this once."""
+    made, secret = await tokens.create(
+        request.app.state.system,
+        body.name,
+        body.scopes,
+        days=body.days,
+        networks=body.networks,
+        by=user.email,
+        address=auth.client_address(request),
+    )
+    return shapes.token(made) | {"token": secret}
+
+
+@router.post("/{token_id}/rotate", status_code=201)
+async def rotate(request: Request, user: Admin, token_id: int, body: Nothing) -> dict[str, Any]:
+    """Make a successor. The old one works for another 24 hours at the most."""
+    made, secret = await tokens.rotate(
+        request.app.state.system, token_id, by=user.email, address=auth.client_address(request)
+    )
+    return shapes.token(made) | {"token": secret}
+
+
+@router.delete("/{token_id}")
+async def revoke(request: Request, user: Admin, token_id: int) -> dict[str, Any]:
+    """It works no more."""
+    return shapes.token(
+        await tokens.revoke(request.app.state.system, token_id, by=user.email, address=auth.client_address(request))
+    )

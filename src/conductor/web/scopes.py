@@ -1,0 +1,26 @@
+"""Which scope an API token needs for which address. What is not named here needs `admin`."""
+
+from __future__ import annotations
+
+from conductor.web.security import SAFE_METHODS
+
+API = "/api/v1"
+_SOURCES = (f"{API}/integrations", f"{API}/status", f"{API}/openapi.json", "/metrics")
+
+
+def takes_tokens(path: str) -> bool:
+    """Whether programs ask there; pages want a session."""
+    return path.startswith("/api/") or path == "/metrics"
+
+
+def needed(method: str, path: str) -> str:
+    """The scope, for a request as it came."""
+    if _under(path, f"{API}/artifacts"):
+        return "signals:read"
+    if any(_under(path, area) for area in _SOURCES):
+        return "integrations:read" if method in SAFE_METHODS else "integrations:write"
+    return "admin"
+
+
+def _under(path: str, area: str) -> bool:
+    return path == area or path.startswith(f"{area}/")
