@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from conductor.core import clock
+from conductor.core import addresses, clock
 from conductor.core.errors import Conflict, Forbidden, Invalid
 from conductor.operations.accounts import HasDatabase, digest
 from conductor.store import audit
@@ -130,13 +130,8 @@ def allowed(token: Token, address: str) -> bool:
     """Whether it may come from that address."""
     if not token.networks:
         return True
-    try:
-        here = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    if isinstance(here, ipaddress.IPv6Address) and here.ipv4_mapped is not None:
-        here = here.ipv4_mapped
-    return any(here in ipaddress.ip_network(network) for network in token.networks)
+    here = addresses.parse(address)
+    return here is not None and any(here in ipaddress.ip_network(network) for network in token.networks)
 
 
 def grants(token: Token, scope: str) -> bool:

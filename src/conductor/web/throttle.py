@@ -7,6 +7,7 @@ import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable
 
+from conductor.core import addresses
 from conductor.operations.sessions import TooManyAttempts
 
 BURST = 20.0  # attempts at once
@@ -36,10 +37,7 @@ class Throttle:
 
 def network(address: str) -> str:
     """The network an address belongs to; what is no address stands for itself."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
+    ip = addresses.parse(address)
+    if ip is None:
         return address
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-        ip = ip.ipv4_mapped
     return str(ipaddress.ip_network((ip, PREFIX[ip.version]), strict=False))

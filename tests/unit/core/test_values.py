@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from datetime import UTC, datetime, timedelta, timezone
 from hashlib import blake2b
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conductor.core import clock, rendezvous, signal
+from conductor.core import addresses, clock, rendezvous, signal
 from conductor.core.errors import CheckpointLost, ConductorError, Invalid, NotFound, RateLimited
 from conductor.core.integration import check_name
 from conductor.core.signal import Checkpoint, Signal
@@ -113,3 +114,18 @@ def test_what_some_errors_know_beside() -> None:
     assert (str(lost), lost.resume, lost.oldest, lost.found) == ("Gone.", place, MOMENT, found)
     assert (lost.code, lost.facts) == ("x.y", {"days": 1})
     assert CheckpointLost(resume=None, oldest=MOMENT).code == "checkpoint.expired"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("", None),
+        ("unix", None),
+        ("192.0.2.1:443", None),
+    ],
+)
+def test_an_address_is_read_in_its_plain_form(text: str, found: str | None) -> None:
+    assert addresses.parse(text) == (found and ipaddress.ip_address(found))
