@@ -70,6 +70,7 @@ ACCESS = {
     f"GET {API}/integrations": VIEWER,
     f"POST {API}/integrations": ADMIN,
     f"POST {API}/integrations/test": ADMIN,
+    f"POST {API}/integrations/preview": ADMIN,
     f"GET {API}/integrations/{{name}}": VIEWER,
     f"PATCH {API}/integrations/{{name}}": ADMIN,
     f"DELETE {API}/integrations/{{name}}": ADMIN,

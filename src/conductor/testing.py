@@ -85,6 +85,7 @@ async def run_connector_contract(kind: type[Connector], upstream: Upstream) -> N
     await _gives_each_trouble_its_class(kind, upstream)
     await _passes_its_own_test(kind, upstream)
     await _closes_in_the_middle(kind, upstream)
+    await _shows_its_newest(kind, upstream)
     _understands_its_records(kind, upstream, batches)
 
 
@@ -149,6 +150,13 @@ async def _closes_in_the_middle(kind: type[Connector], upstream: Upstream) -> No
         async with aclosing(tried.connector.poll(None)) as batches:
             await anext(batches)
         _must(await anext(batches, None) is None, "a pass goes on after it was closed")
+
+
+async def _shows_its_newest(kind: type[Connector], upstream: Upstream) -> None:
+    async with _tried(kind, upstream) as tried:
+        shown = [signal.id for signal in await tried.connector.newest(3)]
+    _must(len(shown) == min(3, len(upstream.ids())), "newest(3) does not bring three records")
+    _must(set(shown) <= set(upstream.ids()), "newest brings records that the vendor does not have")
 
 
 def _understands_its_records(kind: type[Connector], upstream: Upstream, batches: list[SignalBatch]) -> None:

@@ -171,6 +171,17 @@ def test_users_are_invited_listed_and_switched_off(conductor: Conductor) -> None
     assert (last.returncode, last.stderr.splitlines()[0]) == (4, "Error: Make someone else an administrator first.")
 
 
+def test_a_preview_shows_what_a_source_would_bring(conductor: Conductor) -> None:
+    seen = conductor.cli.run("integration", "preview", "prod")
+    assert len(seen.stdout.splitlines()) == 10
+    assert all(line.startswith("time=20") for line in seen.stdout.splitlines())
+    assert re.search(r"10 events, \d requests\. Nothing was stored\.", seen.stderr)
+    told = json.loads(conductor.cli.ok("integration", "preview", "prod", "--json"))
+    assert {event["raw"]["log_id"] for event in told["events"]} >= {
+        event["fields"]["log_id"] for event in told["events"]
+    }
+
+
 def test_a_token_is_made_used_rotated_and_revoked(conductor: Conductor) -> None:
     cli = conductor.cli
     made = cli.run("token", "create", "grafana", "--scope", "integrations:read", "--days", "30")

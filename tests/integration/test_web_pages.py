@@ -474,3 +474,38 @@ def test_a_token_is_made_shown_once_rotated_and_revoked(run: Any) -> None:
         assert (again.status_code, "This token is revoked." in again.text) == (409, True)
 
     run(tell)
+
+
+def test_a_preview_shows_the_newest_events_beside_their_fields_and_stores_nothing(run: Any) -> None:
+    async def tell(site: Site) -> None:
+        seen = await site.add(do="preview")
+        assert seen.status_code == 200
+        assert "10 newest events" in seen.text
+        assert "Nothing was stored. 2 requests were made." in html.unescape(seen.text)
+        newest = site.tenant.world.first.visible(clock.now())[-1]
+        assert newest.log_id in seen.text
+        assert 'value="prod-us"' in seen.text
+        assert SECRET not in seen.text
+        assert "No integrations yet" in await site.get(LIST)
+        wrong = await site.add(do="preview", client_secret="wrong-secret-0815")
+        assert "did not accept the Client ID and Client Secret" in wrong.text
+        assert "wrong-secret-0815" not in wrong.text
+        missing = await site.add(do="preview", domain="")
+        assert "Enter Domain." in missing.text
+        await site.add()
+        saved = await site.post(
+            f"{LIST}/prod-us?tab=settings", f"{LIST}/prod-us", **site.form(do="preview", client_secret="")
+        )
+        assert "10 newest events" in saved.text
+        token = (await tokens.create(site.system, "x", ["integrations:write"], by="ana"))[1]
+        async with httpx2.AsyncClient(transport=site.http._transport, base_url=ORIGIN) as http:
+            asked = await http.post(
+                "/api/v1/integrations/preview", headers={"Authorization": f"Bearer {token}"}, json={"name": "prod-us"}
+            )
+        told = asked.json()
+        assert (len(told["events"]), told["requests"]) == (10, 2)
+        assert told["events"][0]["raw"]["log_id"] == told["events"][0]["fields"]["log_id"] == newest.log_id
+        await site.index()
+        assert "0 events" in await site.get("/signals/search?last=30d")
+
+    run(tell)

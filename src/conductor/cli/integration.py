@@ -118,6 +118,24 @@ def test(name: str, as_json: bool, data: Path | None) -> None:
         raise SystemExit(exits.code_of(failed["code"]))
 
 
+@command.command("preview")
+@name_argument
+@talk.json_option
+@talk.data_option
+def preview(name: str, as_json: bool, data: Path | None) -> None:
+    """Show the source's newest ten events and what becomes of them. Nothing is stored."""
+    found = talk.run(data, lambda api: api.post("/integrations/preview", {"name": name}), as_json=as_json)
+    if as_json:
+        _json(found)
+        return
+    for event in found["events"]:
+        fields = "  ".join(f"{field}={value}" for field, value in event["fields"].items())
+        click.echo(exits.plain(fields or "(could not be understood)"))
+    count = len(found["events"])
+    told = f"{count} event{'' if count == 1 else 's'}, {found['requests']} requests. Nothing was stored."
+    click.echo(told, err=True)
+
+
 @command.command("enable")
 @name_argument
 @talk.data_option

@@ -7,7 +7,7 @@ never retries. It raises the narrowest class of `conductor.core.errors`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
@@ -80,6 +80,10 @@ class Connector(Protocol):
 
     async def oldest(self) -> Checkpoint | None:
         """The position of the oldest record that the vendor still has; None when it has none. Raises as `poll`."""
+        ...
+
+    async def newest(self, count: int) -> Sequence[Signal]:
+        """So many of the newest records, the newest first, to look at only. Raises as `poll`."""
         ...
 
     def taken(self, signal: Signal) -> datetime | None:

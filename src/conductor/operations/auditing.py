@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from conductor.core import clock
@@ -15,7 +15,7 @@ from conductor.store import audit
 from conductor.store.audit import Entry, Verdict, Wanted
 from conductor.store.database import Connection
 
-__all__ = ["Entry", "Verdict", "Wanted", "denied", "entries", "exported", "searched", "told", "verify"]
+__all__ = ["Entry", "Verdict", "Wanted", "denied", "entries", "exported", "refused", "searched", "told", "verify"]
 
 
 async def entries(system: HasDatabase, wanted: Wanted, limit: int, before: int | None = None) -> Sequence[Entry]:
@@ -32,6 +32,14 @@ async def denied(system: HasDatabase, user: User | None, what: str, address: str
     """Somebody asked for what they may not have."""
     actor = user.email if user else "unknown"
     await _note(system, lambda connection: audit.append(connection, actor, "access.denied", what, address=address))
+
+
+async def refused(system: HasDatabase, code: str, slug: str, facts: Mapping[str, Any], *, by: str) -> None:
+    """What the egress guard or TLS refused to a test or a preview; other failures are no deed."""
+    action = audit.refusal(code)
+    if action is not None:
+        detail = {"code": code, "test": True, **facts}
+        await system.database.write(lambda connection: audit.append(connection, by, action, slug, detail))
 
 
 async def searched(system: HasDatabase, user: User, asked: Request, address: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Any
 
 from conductor.core import clock, health, schedule
@@ -16,7 +15,7 @@ from conductor.core.health import Health
 from conductor.core.integration import Integration
 from conductor.core.poll import Gap, Poll
 from conductor.core.schedule import Span
-from conductor.operations import configs
+from conductor.operations import auditing, configs
 from conductor.operations.system import System
 from conductor.signal_client import assembly
 from conductor.store import audit, backfills, gaps, integrations, journal, polls
@@ -335,17 +334,11 @@ async def _steps(system: System, slug: str, config: Config, by: str) -> AsyncIte
     source = system.assembly.trial(slug, config)
     try:
         async for step in source.connector.check():
-            action = audit.refusal(step.code or "")
-            if action is not None and step.state is StepState.FAILED:
-                detail = {"code": step.code, "test": True, **step.facts}
-                await system.database.write(partial(_refused, by=by, action=action, target=slug, detail=detail))
+            if step.state is StepState.FAILED:
+                await auditing.refused(system, step.code, slug, step.facts, by=by)
             yield _told(system, step)
     finally:
         await source.close()
-
-
-def _refused(connection: Connection, *, by: str, action: str, target: str, detail: Mapping[str, Any]) -> None:
-    audit.append(connection, by, action, target, detail)
 
 
 def _told(system: System, step: CheckStep) -> CheckStep:

@@ -10,16 +10,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from conductor.core.connector import CheckStep
-from conductor.core.errors import Conflict, Invalid
-from conductor.operations import integrations
+from conductor.core.errors import Conflict, Invalid, SourceError
+from conductor.operations import integrations, previews
+from conductor.operations.accounts import User
 from conductor.operations.integrations import CheckFailed
+from conductor.operations.system import System
 from conductor.web import forms, integration_form, shell
 from conductor.web import integrations as listing
 from conductor.web.auth import Admin
-from conductor.web.integration_form import LIST, Form, Typed, add_form, edit_form, refilled
+from conductor.web.integration_form import LIST, Form, Told, Typed, add_form, edit_form, refilled
 from conductor.web.render import pages, see_other
 
-TEST, SAVE_OFF = "test", "save-off"
+TEST, PREVIEW, SAVE_OFF = "test", "preview", "save-off"
 router = APIRouter(dependencies=[shell.Shell], include_in_schema=False)
 
 
@@ -39,6 +41,8 @@ async def add(request: Request, user: Admin, kind: str) -> Response:
         if typed.do == TEST:
             steps = await _steps(integrations.check(system, kind, typed.values, by=user.email))
             return _add_page(request, refilled(empty, typed, steps=steps))
+        if typed.do == PREVIEW:
+            return _add_page(request, await _previewed(system, refilled(empty, typed), typed, user))
         off = typed.do == SAVE_OFF
         added = await integrations.add(
             system, typed.name, kind, typed.values, enabled=typed.enabled and not off, by=user.email, test=not off
@@ -61,6 +65,9 @@ async def edit(request: Request, user: Admin, name: str) -> Response:
                 integrations.check(system, before.connector.slug, typed.values, by=user.email, name=name)
             )
             return await listing.page(request, found, tab="settings", form=refilled(before, typed, steps=steps))
+        if typed.do == PREVIEW:
+            form = await _previewed(system, refilled(before, typed), typed, user, name)
+            return await listing.page(request, found, tab="settings", form=form)
         off = typed.do == SAVE_OFF
         changed = await integrations.edit(
             system,
@@ -92,6 +99,15 @@ def _refused(form: Form, typed: Typed, error: Invalid | Conflict | CheckFailed) 
             return replace(again, errors=error.fields)
         case _:
             return replace(again, errors={"name": str(error)})
+
+
+async def _previewed(system: System, form: Form, typed: Typed, user: User, name: str | None = None) -> Form:
+    """The form with the source's newest events below it, or with why they could not be read."""
+    try:
+        seen = await previews.preview(system, form.connector.slug, typed.values, by=user.email, name=name)
+    except SourceError as error:
+        return replace(form, unread=Told(error.code, str(error), error.facts))
+    return replace(form, preview=seen)
 
 
 async def _steps(steps: AsyncIterator[CheckStep]) -> list[CheckStep]:

@@ -13,10 +13,20 @@ from pydantic import SecretStr
 from conductor.core.config import FormField
 from conductor.core.connector import CheckStep, Connector, StepState
 from conductor.operations.integrations import Status
+from conductor.operations.previews import Preview
 from conductor.store.vault import Stored
 
 LIST = "/admin/settings/integrations"
 _PASSWORD = re.compile(r"^((?:\w+://)?[^/@:\s]*):\S*@")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A source's error: its code and the facts of its advice."""
+
+    code: str
+    text: str
+    facts: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +41,8 @@ class Form:
     steps: Sequence[CheckStep] = ()
     saved: Status | None = None  # the integration that is being changed
     may_save_off: bool = False
+    preview: Preview | None = None
+    unread: Told | None = None  # why there is no preview
 
     @property
     def fields(self) -> tuple[FormField, ...]:

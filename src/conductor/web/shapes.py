@@ -6,6 +6,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from conductor.core import clock, health
 from conductor.core.connector import Advice, CheckStep, StepState
 from conductor.core.health import Health
@@ -15,6 +17,7 @@ from conductor.operations.backfills import Estimate, Standing
 from conductor.operations.gaps import GapTold
 from conductor.operations.integrations import Status
 from conductor.operations.invitations import Invitation
+from conductor.operations.previews import Preview
 from conductor.operations.search import GapInRange, Result, raw_object
 from conductor.operations.tokens import Token
 from conductor.operations.workers import Working
@@ -126,6 +129,12 @@ def user(found: User) -> dict[str, Any]:
 def invitation(found: Invitation) -> dict[str, Any]:
     """One invitation, without its token."""
     return _plain(found, "email role invited_by expired") | _times(found, "invited_at expires_at")
+
+
+def preview(found: Preview) -> bytes:
+    """The answer itself: the vendor's objects stand in it as they came."""
+    events = [{"raw": raw_object(event.raw), "fields": dict(event.fields)} for event in found.events]
+    return msgspec.json.encode({"events": events, "requests": found.requests})
 
 
 def token(found: Token) -> dict[str, Any]:

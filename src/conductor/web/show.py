@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+import msgspec
 from jinja2 import pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup, escape
@@ -79,6 +80,15 @@ def raw_text(raw: bytes | str) -> str:
     return raw if isinstance(raw, str) else raw.decode("utf-8", "backslashreplace")
 
 
+def indented(raw: bytes) -> Markup:
+    """A record's JSON with a line for each member, in the order of its keys; as it stands when it is no JSON."""
+    try:
+        text = raw_text(msgspec.json.format(raw, indent=2))
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        text = raw_text(raw)
+    return visible(text, lines=True)
+
+
 def query(values: Mapping[str, Any]) -> str:
     """A query string in the given order, without what is empty."""
     return urlencode({key: value for key, value in values.items() if value not in (None, "")})
@@ -90,6 +100,7 @@ def filled(text: str, facts: Mapping[str, Any]) -> Markup:
 
 
 FILTERS = {
+    "indented": indented,
     "filled": filled,
     "visible": visible,
     "marked": marked,

@@ -7,9 +7,10 @@ from typing import Any
 import pydantic
 from fastapi import APIRouter, Query
 from starlette.requests import Request
+from starlette.responses import Response
 
 from conductor.core.connector import CheckStep
-from conductor.operations import integrations
+from conductor.operations import integrations, previews
 from conductor.web import shapes
 from conductor.web.auth import Admin, Analyst, Viewer
 
@@ -97,6 +98,14 @@ async def test(request: Request, user: Admin, body: Tested) -> dict[str, Any]:
     steps = integrations.check(system, slug, body.config, by=user.email, name=body.name)
     told = [shapes.step(step, system.catalog.advice) async for step in steps]
     return {"ok": all(step["state"] != "failed" for step in told), "steps": told}
+
+
+@router.post("/preview")
+async def preview(request: Request, user: Admin, body: Tested) -> Response:
+    """The newest ten records beside their fields. Nothing is stored; `requests` were made."""
+    system = request.app.state.system
+    seen = await previews.preview(system, body.connector or "", body.config, by=user.email, name=body.name)
+    return Response(shapes.preview(seen), media_type="application/json")
 
 
 @router.get("/{name}")
