@@ -122,6 +122,32 @@ def test_a_form_with_mistakes_holds_to_it_too(page: Page, house: House) -> None:
     _examine(page)
 
 
+def test_a_preview_holds_to_it_too(page: Page, house: House) -> None:
+    page.goto(f"{house.url}{LIST}/prod?tab=settings")
+    page.get_by_role("button", name="Preview events").click()
+    expect(page.get_by_role("heading", name="10 newest events")).to_be_focused()
+    _examine(page)
+    page.goto(f"{house.url}{LIST}/broken?tab=settings")
+    page.get_by_role("button", name="Preview events").click()
+    expect(page.get_by_role("alert")).to_contain_text("Auth0 did not accept the Client ID and Client Secret.")
+    _examine(page)
+
+
+def test_what_is_shown_once_holds_to_it_too(page: Page, house: House) -> None:
+    page.goto(f"{house.url}/admin/users")
+    page.get_by_label("E-mail").fill("new@example.com")
+    page.get_by_role("button", name="Make an invitation").click()
+    expect(page.get_by_role("heading", name="Send this link to new@example.com")).to_be_focused()
+    _examine(page)
+    link = page.locator("#link").text_content() or ""
+    _examine(page, house.url + link[link.index("/invite") :])
+    page.goto(f"{house.url}/admin/settings/tokens")
+    page.get_by_label("Name").fill("grafana")
+    page.get_by_role("button", name="Make the token").click()
+    expect(page.get_by_role("heading", name="The token grafana")).to_be_focused()
+    _examine(page)
+
+
 def test_everything_can_be_done_without_script(browser: Browser, house: House, storage: dict[str, Any]) -> None:
     with browsing(browser, **storage, java_script_enabled=False) as (page, _):
         page.goto(f"{house.url}{LIST}")
