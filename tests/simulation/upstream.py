@@ -54,7 +54,7 @@ class Weather:
         return Weather(**values)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Asked:
     """One request as it left a process: for the checks of politeness."""
 
@@ -64,8 +64,8 @@ class Asked:
     tenant: str
     path: str
     status: int
-    wait: float  # seconds that a 429 told credibly
-    announced: float  # the size of the bucket that the answer told of, or 0
+    wait: float = 0.0  # seconds that a 429 told credibly, once its head has arrived
+    announced: float = 0.0  # the size of the bucket that the answer told of, or 0
 
 
 @dataclass
@@ -156,7 +156,7 @@ class Transport(httpx2.AsyncBaseTransport):
         asked = _request(request, body, vendor.now())
         reply = vendor.answer(asked)
         lost = vendor.happens("lost")
-        self._note(process, asked, reply, heard=not lost)
+        noted = self._note(process, asked, reply)
         if lost:
             await asyncio.sleep(vendor.chance.uniform(0.01, 1.0))
             raise httpx2.ReadError("connection reset by peer")
@@ -166,6 +166,7 @@ class Transport(httpx2.AsyncBaseTransport):
         if reply.delivery in (Delivery.RESET, Delivery.HANG):
             await asyncio.sleep(reply.pause)
             raise httpx2.ReadError("connection reset by peer")
+        _heard(noted, reply)
         return self._response(request, asked, reply)
 
     async def _there(self, process: Process, host: str) -> None:
@@ -181,17 +182,12 @@ class Transport(httpx2.AsyncBaseTransport):
         if vendor.happens("closed"):
             raise httpx2.RemoteProtocolError("Server disconnected without sending a response.")
 
-    def _note(self, process: Process, asked: Request, reply: Reply, *, heard: bool) -> None:
+    def _note(self, process: Process, asked: Request, reply: Reply) -> Asked:
         at = asyncio.get_running_loop().time()
-        wait = 0.0
-        told = reply.headers.get("retry-after", "")
-        if heard and reply.status == 429 and told.isascii() and told.isdecimal() and float(told) <= 300.0:
-            wait = float(told)
-        limit = float(reply.headers.get("x-ratelimit-limit", 0.0)) if heard else 0.0
-        self._vendor.asked.append(
-            Asked(at, process.name, process.number, asked.host, asked.path, reply.status, wait, limit)
-        )
+        noted = Asked(at, process.name, process.number, asked.host, asked.path, reply.status)
+        self._vendor.asked.append(noted)
         self._vendor.told(f"{process.name} {asked.method} {asked.url} {reply.status} {len(reply.body)}")
+        return noted
 
     def _response(self, request: httpx2.Request, asked: Request, reply: Reply) -> httpx2.Response:
         vendor, headers, body = self._vendor, dict(reply.headers), reply.body
@@ -208,6 +204,14 @@ class Transport(httpx2.AsyncBaseTransport):
         stream = _Stream(body, drip, vendor.chance.random() if cut else None)
         encoded = [(name.encode(), value.encode()) for name, value in headers.items()]
         return httpx2.Response(reply.status, headers=encoded, stream=stream, request=request)
+
+
+def _heard(noted: Asked, reply: Reply) -> None:
+    """The head of the answer arrives: what it tells is known from now on."""
+    told = reply.headers.get("retry-after", "")
+    if reply.status == 429 and told.isascii() and told.isdecimal() and float(told) <= 300.0:
+        noted.wait = float(told)
+    noted.announced = float(reply.headers.get("x-ratelimit-limit", 0.0))
 
 
 class _Stream(httpx2.AsyncByteStream):
