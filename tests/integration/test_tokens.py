@@ -14,7 +14,7 @@ from routes import ACCESS, ADMIN, API, JSON, LOCAL, NOBODY, ORIGIN, Clock, World
 
 from conductor.cli import token as cli
 from conductor.core import clock
-from conductor.core.errors import Conflict, Invalid, NotFound
+from conductor.core.errors import Conflict, Invalid, NotFound, StoreFull
 from conductor.operations import auditing, tokens
 
 PROGRAMS = [route for route in ACCESS if API in route] + ["GET /metrics"]
@@ -192,5 +192,23 @@ def test_what_cannot_be_made_is_told_by_field(run: Any, values: dict[str, Any], 
             await tokens.create(world.system, name, scopes, by="ana", **given)
         assert list(refused.value.fields) == [field]
         assert await tokens.everyone(world.system) == []
+
+    run(tell)
+
+
+def test_nobody_is_refused_because_their_last_use_cannot_be_noted(
+    run: Any, time: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def full(work: object) -> None:
+        raise StoreFull("The disk is full.")
+
+    async def tell(world: World) -> None:
+        await people(world)
+        secret = await _made(world, "integrations:read")
+        async with world.signed_in(ADMIN) as http:
+            time.move(minutes=10)
+            monkeypatch.setattr(world.system.database, "write", full)
+            assert (await http.get("/account")).status_code == 200
+        assert (await _asked(world, secret, f"GET {API}/status")).status_code == 200
 
     run(tell)

@@ -6,10 +6,11 @@ An attempt to log in counts as failed until it has succeeded, so that a hundred 
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from datetime import timedelta
 
 from conductor.core import clock
-from conductor.core.errors import NotFound, Refused
+from conductor.core.errors import NotFound, Refused, StorePaused
 from conductor.operations import accounts, passwords
 from conductor.operations.accounts import HasDatabase
 from conductor.store import accounts as store
@@ -88,7 +89,8 @@ async def who(system: HasDatabase, token: str, *, active: bool = True) -> User |
     if not user.active or _ended(session, user):
         return None
     if active and clock.now() - session.seen_at >= SEEN_EVERY:
-        await system.database.write(lambda connection: store.see_session(connection, digest))
+        with suppress(StorePaused):  # nobody is refused because that cannot be noted
+            await system.database.write(lambda connection: store.see_session(connection, digest))
     return user
 
 

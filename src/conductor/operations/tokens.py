@@ -9,10 +9,11 @@ from __future__ import annotations
 import ipaddress
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from conductor.core import addresses, clock
-from conductor.core.errors import Conflict, Forbidden, Invalid
+from conductor.core.errors import Conflict, Forbidden, Invalid, StorePaused
 from conductor.operations.accounts import HasDatabase, digest
 from conductor.store import audit
 from conductor.store import tokens as store
@@ -122,7 +123,8 @@ async def who(system: HasDatabase, secret: str, address: str) -> Token:
     if not allowed(known, address):
         raise TokenRefused(f"This API token may not be used from {address}.")
     if known.used_at is None or known.used_from != address or _long_ago(known.used_at):
-        await system.database.write(lambda connection: store.use(connection, known.id, address))
+        with suppress(StorePaused):  # nobody is refused because that cannot be noted
+            await system.database.write(lambda connection: store.use(connection, known.id, address))
     return known
 
 
