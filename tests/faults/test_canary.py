@@ -178,6 +178,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Secrets:
     ):
         run = Run(folder, vendor, conductor, kept)
         browsers = _people(run)
+        _shown_once(run, browsers["admin"])
         _integrations(run)
         _fail(run, browsers["admin"])
         _look(run, browsers)
@@ -213,6 +214,21 @@ def _people(run: Run) -> dict[str, Browser]:
     for role, browser in people.items():
         run.found.values[f"session of {role}"] = browser.cookies["__Host-sid"]
     return people
+
+
+def _shown_once(run: Run, admin: Browser) -> None:
+    """An invitation that somebody looks at, and an API token that is used: each is shown once, when it is made."""
+    _, made = admin.form("/admin/users", but="invitation", email="invited@example.com", role="viewer")
+    run.found.values["invitation"] = re.findall(r"/invite\?token=([\w-]{43})", made)[0]
+    stranger = Browser(run.conductor.url, run.found)
+    assert stranger.send("GET", f"/invite?token={run.found.values['invitation']}", but="invitation")[0] == 200
+    scope = {"name": "canary", "days": "1", "scope-admin": "on"}
+    _, made = admin.form("/admin/settings/tokens", but="API token", **scope)
+    run.found.values["API token"] = re.findall(r"cdr_[\w-]{43}", made)[0]
+    bearer = f"Bearer {run.found.values['API token']}"
+    for path in ("/api/v1/tokens", "/api/v1/audit", "/metrics"):
+        assert stranger.send("GET", path, Authorization=bearer)[0] == 200
+    assert stranger.send("GET", "/api/v1/tokens", Authorization=f"{bearer}x")[0] == 401
 
 
 def _integrations(run: Run) -> None:

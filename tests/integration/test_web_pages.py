@@ -509,3 +509,18 @@ def test_a_preview_shows_the_newest_events_beside_their_fields_and_stores_nothin
         assert "0 events" in await site.get("/signals/search?last=30d")
 
     run(tell)
+
+
+def test_a_number_that_no_row_can_have_is_refused_and_breaks_nothing(run: Any) -> None:
+    async def tell(site: Site) -> None:
+        await site.add()
+        for number in (2**63, 10**30, -1):
+            for path in (f"{LIST}/prod-us?tab=polls&before={number}", f"/admin/audit?before={number}"):
+                assert (await site.http.get(path)).status_code == 422, path
+            for path in (f"{LIST}/prod-us/gaps/{number}", f"{LIST}/prod-us/backfills/{number}"):
+                assert (await site.post("/account", path, note="x", do="stop")).status_code == 422, path
+            assert (await site.post("/account", f"/admin/settings/tokens/{number}/revoke")).status_code == 422
+            api = f"/api/v1/integrations/prod-us/polls?before={number}"
+            assert (await site.http.get(api)).status_code == 422
+
+    run(tell)

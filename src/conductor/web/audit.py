@@ -17,6 +17,7 @@ from conductor.operations import auditing
 from conductor.operations.auditing import Verdict, Wanted
 from conductor.web import auth, forms, shell, show
 from conductor.web.auth import Admin
+from conductor.web.ids import Before
 from conductor.web.render import pages
 
 AUDIT = "/admin/audit"
@@ -61,7 +62,7 @@ async def entries(
     actor: str = Query("", max_length=500),
     action: str = Query("", max_length=100),
     last: str = Query("", max_length=10),
-    before: int | None = Query(None, ge=0, lt=2**63),
+    before: Before = None,
 ) -> Response:
     """The newest entries first; `before` is an entry's id, to page on."""
     return await _page(request, View(q, actor, action, last), before=before)

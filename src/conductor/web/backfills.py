@@ -14,6 +14,7 @@ from conductor.store.backfills import DEEDS
 from conductor.web import forms, shell
 from conductor.web.auth import Analyst
 from conductor.web.forms import Filled
+from conductor.web.ids import Id
 from conductor.web.integrations import ONE, address, page
 from conductor.web.render import see_other
 
@@ -37,7 +38,7 @@ async def start(request: Request, user: Analyst, name: str) -> Response:
 
 
 @router.post(ONE + "/backfills/{backfill}")
-async def steer(request: Request, user: Analyst, name: str, backfill: int) -> Response:
+async def steer(request: Request, user: Analyst, name: str, backfill: Id) -> Response:
     """Pause, resume or stop one; where somebody was faster, the page shows how it stands."""
     deed = (await forms.values(request)).get("do", "")
     if deed not in DEEDS:
@@ -48,7 +49,7 @@ async def steer(request: Request, user: Analyst, name: str, backfill: int) -> Re
 
 
 @router.post(ONE + "/gaps/{gap}/recover")
-async def recover(request: Request, user: Analyst, name: str, gap: int) -> Response:
+async def recover(request: Request, user: Analyst, name: str, gap: Id) -> Response:
     """Let the span of a gap be read again; where that is being done already, the page shows it."""
     with contextlib.suppress(Conflict):
         await gaps.recover(request.app.state.system, name, gap, by=user.email)

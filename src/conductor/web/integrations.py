@@ -16,6 +16,7 @@ from conductor.operations.integrations import Status
 from conductor.web import forms, shell
 from conductor.web.auth import Admin, Analyst, Viewer
 from conductor.web.forms import Filled
+from conductor.web.ids import Before, Id
 from conductor.web.integration_form import LIST, Form, edit_form
 from conductor.web.render import local_path, pages, see_other
 
@@ -40,7 +41,7 @@ async def show_all(request: Request, user: Viewer, status: str = "", kind: str =
 
 
 @router.get(ONE)
-async def show(request: Request, user: Viewer, name: str, tab: str = "overview", before: int | None = None) -> Response:
+async def show(request: Request, user: Viewer, name: str, tab: str = "overview", before: Before = None) -> Response:
     """One integration."""
     found = await integrations.status(request.app.state.system, name)
     return await page(request, found, tab=tab if tab in TABS else "overview", before=before)
@@ -67,7 +68,7 @@ async def poll_now(request: Request, user: Analyst, name: str) -> Response:
 
 
 @router.post(ONE + "/gaps/{gap}")
-async def close_gap(request: Request, user: Analyst, name: str, gap: int) -> Response:
+async def close_gap(request: Request, user: Analyst, name: str, gap: Id) -> Response:
     """Close a gap with a note."""
     typed, system = await forms.values(request), request.app.state.system
     try:

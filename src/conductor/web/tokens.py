@@ -14,6 +14,7 @@ from conductor.operations.tokens import Token
 from conductor.web import auth, forms, shell
 from conductor.web.auth import Admin
 from conductor.web.forms import Filled
+from conductor.web.ids import Id
 from conductor.web.render import pages, see_other
 
 TOKENS = "/admin/settings/tokens"
@@ -49,7 +50,7 @@ async def create(request: Request, user: Admin) -> Response:
 
 
 @router.post(TOKENS + "/{token_id}/rotate")
-async def rotate(request: Request, user: Admin, token_id: int) -> Response:
+async def rotate(request: Request, user: Admin, token_id: Id) -> Response:
     """Make a successor, which is shown this once."""
     await forms.values(request)
     address = auth.client_address(request)
@@ -61,7 +62,7 @@ async def rotate(request: Request, user: Admin, token_id: int) -> Response:
 
 
 @router.post(TOKENS + "/{token_id}/revoke")
-async def revoke(request: Request, user: Admin, token_id: int) -> Response:
+async def revoke(request: Request, user: Admin, token_id: Id) -> Response:
     """It works no more."""
     await forms.values(request)
     await tokens.revoke(request.app.state.system, token_id, by=user.email, address=auth.client_address(request))

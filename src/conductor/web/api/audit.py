@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from conductor.operations import auditing
 from conductor.web.auth import Admin
+from conductor.web.ids import Before
 
 router = APIRouter(prefix="/api/v1/audit", tags=["audit"])
 
@@ -22,7 +23,7 @@ async def entries(
     actor: str = Query("", max_length=500),
     action: str = Query("", max_length=100),
     limit: int = Query(100, ge=1, le=1000),
-    before: int | None = Query(None, ge=0, lt=2**63),
+    before: Before = None,
 ) -> dict[str, Any]:
     """The newest entries first: those that hold every word of `q`; `before` is an id, to page on."""
     wanted = auditing.Wanted(q, actor, action)

@@ -12,6 +12,7 @@ from conductor.operations import backfills, gaps
 from conductor.web import shapes
 from conductor.web.api.integrations import Body, Nothing
 from conductor.web.auth import Analyst, Viewer
+from conductor.web.ids import Id
 
 router = APIRouter(prefix="/api/v1/integrations", tags=["backfills"])
 
@@ -45,13 +46,13 @@ async def start(request: Request, user: Analyst, name: str, body: Asked) -> dict
 
 @router.post("/{name}/backfills/{backfill}/{deed}")
 async def steer(
-    request: Request, user: Analyst, name: str, backfill: int, deed: Literal["pause", "resume", "stop"], body: Nothing
+    request: Request, user: Analyst, name: str, backfill: Id, deed: Literal["pause", "resume", "stop"], body: Nothing
 ) -> dict[str, Any]:
     """Pause, resume or stop a backfill, between two pages."""
     return shapes.backfill(await backfills.steer(request.app.state.system, name, backfill, deed, by=user.email))
 
 
 @router.post("/{name}/gaps/{gap}/recover", status_code=201)
-async def recover_gap(request: Request, user: Analyst, name: str, gap: int, body: Nothing) -> dict[str, Any]:
+async def recover_gap(request: Request, user: Analyst, name: str, gap: Id, body: Nothing) -> dict[str, Any]:
     """Read the span of an open or lost gap again."""
     return shapes.backfill(await gaps.recover(request.app.state.system, name, gap, by=user.email))

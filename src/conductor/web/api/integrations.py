@@ -13,6 +13,7 @@ from conductor.core.connector import CheckStep
 from conductor.operations import integrations, previews
 from conductor.web import shapes
 from conductor.web.auth import Admin, Analyst, Viewer
+from conductor.web.ids import Before, Id
 
 router = APIRouter(prefix="/api/v1/integrations", tags=["integrations"])
 
@@ -162,7 +163,7 @@ async def poll(request: Request, user: Analyst, name: str, body: Nothing) -> dic
 
 @router.get("/{name}/polls")
 async def polls(
-    request: Request, user: Viewer, name: str, limit: int = Query(50, ge=1, le=1000), before: int | None = None
+    request: Request, user: Viewer, name: str, limit: int = Query(50, ge=1, le=1000), before: Before = None
 ) -> dict[str, Any]:
     """The newest polls first; `before` is an id, to page on."""
     found = await integrations.recent_polls(request.app.state.system, name, limit, before)
@@ -177,7 +178,7 @@ async def gaps(request: Request, user: Viewer, name: str) -> dict[str, Any]:
 
 
 @router.post("/{name}/gaps/{gap}/close")
-async def close_gap(request: Request, user: Analyst, name: str, gap: int, body: Closed) -> dict[str, Any]:
+async def close_gap(request: Request, user: Analyst, name: str, gap: Id, body: Closed) -> dict[str, Any]:
     """Close a gap with a note."""
     system = request.app.state.system
     return shapes.gap(await integrations.close_gap(system, name, gap, note=body.note, by=user.email))

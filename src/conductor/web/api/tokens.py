@@ -12,6 +12,7 @@ from conductor.operations import tokens
 from conductor.web import auth, shapes
 from conductor.web.api.integrations import Body, Nothing
 from conductor.web.auth import Admin
+from conductor.web.ids import Id
 
 router = APIRouter(prefix="/api/v1/tokens", tags=["tokens"])
 
@@ -47,7 +48,7 @@ async def create(request: Request, user: Admin, body: NewToken) -> dict[str, Any
 
 
 @router.post("/{token_id}/rotate", status_code=201)
-async def rotate(request: Request, user: Admin, token_id: int, body: Nothing) -> dict[str, Any]:
+async def rotate(request: Request, user: Admin, token_id: Id, body: Nothing) -> dict[str, Any]:
     """Make a successor. The old one works for another 24 hours at the most."""
     made, secret = await tokens.rotate(
         request.app.state.system, token_id, by=user.email, address=auth.client_address(request)
@@ -56,7 +57,7 @@ async def rotate(request: Request, user: Admin, token_id: int, body: Nothing) ->
 
 
 @router.delete("/{token_id}")
-async def revoke(request: Request, user: Admin, token_id: int) -> dict[str, Any]:
+async def revoke(request: Request, user: Admin, token_id: Id) -> dict[str, Any]:
     """It works no more."""
     return shapes.token(
         await tokens.revoke(request.app.state.system, token_id, by=user.email, address=auth.client_address(request))
