@@ -80,7 +80,7 @@ def passwd(email: str, password_file: click.File | None, data: Path | None) -> N
 @talk.data_option
 def disable(email: str, data: Path | None) -> None:
     """Switch a user off: every session ends, and nobody can sign in as them."""
-    talk.run(data, lambda api: api.patch(f"/users/{quote(email, safe='')}", {"active": False}))
+    _switch(email, data, active=False)
     click.echo(f"Switched {email} off. To undo: conductor user enable {email}")
 
 
@@ -89,8 +89,12 @@ def disable(email: str, data: Path | None) -> None:
 @talk.data_option
 def enable(email: str, data: Path | None) -> None:
     """Let a user sign in again."""
-    talk.run(data, lambda api: api.patch(f"/users/{quote(email, safe='')}", {"active": True}))
+    _switch(email, data, active=True)
     click.echo(f"{email} can sign in again.")
+
+
+def _switch(email: str, data: Path | None, *, active: bool) -> None:
+    talk.run(data, lambda api: api.patch(f"/users/{quote(email, safe='')}", {"active": active}))
 
 
 async def _everyone(api: talk.Api) -> dict[str, Any]:

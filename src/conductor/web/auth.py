@@ -149,11 +149,8 @@ def _check_role(user: User | None, role: str) -> None:
 def _check_scope(request: Request) -> None:
     wanted = scopes.needed(request.method, request.url.path)
     if not tokens.grants(request.state.token, wanted):
-        raise Forbidden(f"This needs an API token with the scope {wanted}. This one has: {_scopes(request)}.")
-
-
-def _scopes(request: Request) -> str:
-    return ", ".join(request.state.token.scopes)
+        given = ", ".join(request.state.token.scopes)
+        raise Forbidden(f"This needs an API token with the scope {wanted}. This one has: {given}.")
 
 
 async def _check_form(request: Request) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-import msgspec
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -73,10 +72,7 @@ class Opened:
     @property
     def pretty(self) -> str:
         """The same, indented, in the order of its keys; empty when it is no JSON."""
-        try:
-            return show.raw_text(msgspec.json.format(self.row["raw"], indent=2))
-        except (msgspec.MsgspecError, ValueError, RecursionError):
-            return ""
+        return show.pretty(self.row["raw"])
 
     @property
     def related(self) -> list[tuple[str, str]]:

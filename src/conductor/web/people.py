@@ -66,7 +66,6 @@ async def edit(request: Request, user: Admin, email: str) -> Response:
 @router.post(USERS + "/{email}/withdraw")
 async def withdraw(request: Request, user: Admin, email: str) -> Response:
     """Void an invitation."""
-    await forms.values(request)
     await invitations.withdraw(request.app.state.system, email, by=user.email, address=auth.client_address(request))
     return see_other(f"{USERS}?tab=invited&done=withdrawn")
 

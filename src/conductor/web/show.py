@@ -82,11 +82,15 @@ def raw_text(raw: bytes | str) -> str:
 
 def indented(raw: bytes) -> Markup:
     """A record's JSON with a line for each member, in the order of its keys; as it stands when it is no JSON."""
+    return visible(pretty(raw) or raw_text(raw), lines=True)
+
+
+def pretty(raw: bytes) -> str:
+    """JSON with a line for each member, in the order of its keys; empty for what is no JSON."""
     try:
-        text = raw_text(msgspec.json.format(raw, indent=2))
+        return raw_text(msgspec.json.format(raw, indent=2))
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        text = raw_text(raw)
-    return visible(text, lines=True)
+        return ""
 
 
 def query(values: Mapping[str, Any]) -> str:

@@ -52,7 +52,6 @@ async def create(request: Request, user: Admin) -> Response:
 @router.post(TOKENS + "/{token_id}/rotate")
 async def rotate(request: Request, user: Admin, token_id: Id) -> Response:
     """Make a successor, which is shown this once."""
-    await forms.values(request)
     address = auth.client_address(request)
     try:
         made = await tokens.rotate(request.app.state.system, token_id, by=user.email, address=address)
@@ -64,7 +63,6 @@ async def rotate(request: Request, user: Admin, token_id: Id) -> Response:
 @router.post(TOKENS + "/{token_id}/revoke")
 async def revoke(request: Request, user: Admin, token_id: Id) -> Response:
     """It works no more."""
-    await forms.values(request)
     await tokens.revoke(request.app.state.system, token_id, by=user.email, address=auth.client_address(request))
     return see_other(f"{TOKENS}?done=revoked")
 
