@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 from benchmarks.bombs import bombs
 from benchmarks.commits import commits
+from benchmarks.descriptors import descriptors
 from benchmarks.freshness import freshness
 from benchmarks.idle import idle
 from benchmarks.polite import polite
@@ -25,6 +26,7 @@ ALL: dict[str, Callable[[], Mapping[str, float]]] = {
     "A thousand after a restart": lambda: asyncio.run(polite()),
     "Ten million proved": proof,
     "Ten million started": start,
+    "Open files": lambda: asyncio.run(descriptors()),
     "A thousand integrations": lambda: asyncio.run(idle()),
 }
 
