@@ -14,6 +14,7 @@ from benchmarks.commits import commits
 from benchmarks.descriptors import descriptors
 from benchmarks.freshness import freshness
 from benchmarks.idle import idle
+from benchmarks.pages import pages
 from benchmarks.polite import polite
 from benchmarks.proof import proof, start
 from benchmarks.throughput import end_to_end
@@ -27,6 +28,7 @@ ALL: dict[str, Callable[[], Mapping[str, float]]] = {
     "Ten million proved": proof,
     "Ten million started": start,
     "Open files": lambda: asyncio.run(descriptors()),
+    "Pages of a thousand": lambda: asyncio.run(pages()),
     "A thousand integrations": lambda: asyncio.run(idle()),
 }
 

@@ -102,6 +102,7 @@ def test_standard_output_holds_data_only(conductor: Conductor) -> None:
         ["search", "--limit", "3", "--json"],
         ["status", "--json"],
         ["integration", "polls", "prod", "--json"],
+        ["integration", "polls", "prod", "--id", "1", "--json"],
     ):
         assert isinstance(json.loads(conductor.cli.ok(*words)), dict)
 

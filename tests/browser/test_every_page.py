@@ -3,6 +3,7 @@ needed."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,15 @@ PAGES = {
     "integrations": LIST,
     "integrations that failed": f"{LIST}?status=red",
     "integrations, none in this state": f"{LIST}?status=amber",
+    "integrations by name": f"{LIST}?q=prod",
+    "the catalog": f"{LIST}/new",
     "add": f"{LIST}/new?kind=auth0",
+    "duplicate": f"{LIST}/new?kind=auth0&from=prod",
     "a healthy integration": f"{LIST}/prod",
     "its polls": f"{LIST}/prod?tab=polls",
+    "its polls that failed": f"{LIST}/prod?tab=polls&result=failed&longer=30&events=true",
+    "one poll": f"{LIST}/prod/polls/1",
+    "a poll that failed": f"{LIST}/broken/polls/FAILED",
     "its gaps": f"{LIST}/prod?tab=gaps",
     "its backfills": f"{LIST}/prod?tab=backfill",
     "its settings": f"{LIST}/prod?tab=settings",
@@ -55,24 +62,33 @@ PAGES = {
 
 
 @pytest.fixture(scope="session")
-def event(house: House) -> str:
-    """The newest event's id."""
-    return re.findall(r'"id":"([0-9a-f]+)"', house.conductor.cli.ok("search", "type:fp", "--limit", "1", "--jsonl"))[0]
+def names(house: House) -> dict[str, str]:
+    """What stands in `PAGES` for an id: the newest event, and a poll that failed."""
+    ok = house.conductor.cli.ok
+    event = re.findall(r'"id":"([0-9a-f]+)"', ok("search", "type:fp", "--limit", "1", "--jsonl"))[0]
+    failed = json.loads(ok("integration", "polls", "broken", "--json"))["polls"][0]["id"]
+    return {"EVENT": event, "FAILED": str(failed)}
+
+
+def _named(path: str, names: dict[str, str]) -> str:
+    for word, value in names.items():
+        path = path.replace(word, value)
+    return path
 
 
 @pytest.mark.parametrize("path", PAGES.values(), ids=PAGES.keys())
 def test_a_page_has_no_barriers_fits_a_narrow_screen_and_asks_nobody_else(
-    page: Page, house: House, event: str, path: str
+    page: Page, house: House, names: dict[str, str], path: str
 ) -> None:
-    _examine(page, house.url + path.replace("EVENT", event))
+    _examine(page, house.url + _named(path, names))
 
 
 def test_every_page_says_what_it_has_to_say_without_script(
-    browser: Browser, house: House, storage: dict[str, Any], event: str
+    browser: Browser, house: House, storage: dict[str, Any], names: dict[str, str]
 ) -> None:
     with browsing(browser, **storage, java_script_enabled=False) as (page, _):
         for name, path in PAGES.items():
-            answer = page.goto(house.url + path.replace("EVENT", event))
+            answer = page.goto(house.url + _named(path, names))
             assert answer is not None
             assert answer.status in (200, 404, 422), name
             expect(page.get_by_role("heading", level=1), name).not_to_be_empty()

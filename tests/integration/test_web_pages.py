@@ -22,8 +22,10 @@ from conductor.core.errors import ConductorError
 from conductor.operations import accounts, auditing, invitations, sessions, tokens
 from conductor.settings import Settings
 from conductor.simulator import server
+from conductor.simulator.faults import Fault
 from conductor.simulator.tenant import TenantSpec
 from conductor.simulator.world import World
+from conductor.store import integrations as stored
 from conductor.store.database import Connection
 from conductor.web import auth
 from conductor.web.app import create_app
@@ -522,5 +524,103 @@ def test_a_number_that_no_row_can_have_is_refused_and_breaks_nothing(run: Any) -
             assert (await site.post("/account", f"/admin/settings/tokens/{number}/revoke")).status_code == 422
             api = f"/api/v1/integrations/prod-us/polls?before={number}"
             assert (await site.http.get(api)).status_code == 422
+
+    run(tell)
+
+
+async def _many(site: Site, count: int) -> None:
+    def add(connection: Connection) -> None:
+        for number in range(count):
+            config = {"domain": f"t{number}.us.auth0.com", "client_id": "x"}
+            stored.add(connection, f"tenant-{number:03}", "auth0", config, enabled=number % 2 == 0, by="ana")
+
+    await site.system.database.write(add)
+
+
+def test_many_integrations_are_shown_a_page_at_a_time_and_found_by_name_and_state(run: Any) -> None:
+    async def tell(site: Site) -> None:
+        await _many(site, 130)
+        first = await site.get(LIST)
+        assert (first.count("<article"), "1–60 of 130" in first) == (60, True)
+        link = re.search(r'href="([^"]+)">Next</a>', first)
+        assert link
+        second = await site.get(html.unescape(link[1]))
+        assert (second.count("<article"), "61–120 of 130" in second, "tenant-060" in second) == (60, True, True)
+        assert "121–130 of 130" in await site.get(f"{LIST}?page=99")
+        found = await site.get(f"{LIST}?q=TENANT-10")
+        assert re.findall(r'<h2 id="name-\d+"><a [^>]*>([^<]+)', found) == [f"tenant-10{n}" for n in range(10)]
+        both = await site.get(f"{LIST}?q=tenant-10&status=grey")
+        assert "○ Off (130)" in both  # all are grey: the others wait for their first poll
+        assert "No integration fits." in await site.get(f"{LIST}?q=nothing")
+
+    run(tell)
+
+
+def test_a_tile_has_a_bar_for_each_of_the_last_24_hours(run: Any) -> None:
+    async def tell(site: Site) -> None:
+        await site.add()
+        await site.post(LIST, f"{LIST}/prod-us/poll")
+        tile = await site.get(LIST)
+        assert 'aria-label="Polls, last 24 hours: 1 h good, 23 h no polls"' in tile
+        assert re.search(r"<dt>24 hours</dt><dd><a [^>]+>4\d\d events</a>", tile)
+
+    run(tell)
+
+
+def test_an_integration_is_duplicated_with_everything_but_its_name_and_secret(run: Any) -> None:
+    async def tell(site: Site) -> None:
+        await site.add(polling_interval="17")
+        form = await site.get(f"{LIST}/new?kind=auth0&from=prod-us")
+        assert 'name="polling_interval" type="number" value="17"' in form
+        assert f'value="{site.tenant.authority()}"' in form
+        assert re.search(r'id="f-name" name="name" value=""', form)
+        assert SECRET not in form
+        assert "prod-us already collects from this tenant." in form
+        assert (await site.add(name="prod-us-2")).status_code == 303  # warned of, and allowed
+
+    run(tell)
+
+
+def test_the_catalog_lists_the_sources_by_category(run: Any) -> None:
+    async def tell(site: Site) -> None:
+        catalog = await site.get(f"{LIST}/new")
+        assert catalog.index("Identity &amp; Access") < catalog.index("Add Auth0")
+        await site.get(f"{LIST}/new?kind=nothing", status=404)
+        await site.get(f"{LIST}/new?kind=auth0&from=nothing", status=404)
+
+    run(tell)
+
+
+def test_a_failed_poll_tells_its_requests_without_secrets(run: Any) -> None:
+    async def tell(site: Site) -> None:
+        await site.add()
+        site.tenant.world.faults.add(Fault("html"))
+        await site.post(LIST, f"{LIST}/prod-us/poll")
+        listing = await site.get(f"{LIST}/prod-us?tab=polls&result=failed")
+        link = re.search(r'href="([^"]+/polls/\d+)"', listing)
+        assert link
+        page = await site.get(link[1])
+        assert "/api/v2/logs?" in page
+        assert "&lt;title&gt;Attention Required!" in page
+        told = json.loads((await site.http.get(link[1].replace(LIST, "/api/v1/integrations"))).text)
+        assert told["result"] == "net.captive"
+        assert [one["method"] for one in told["exchanges"]] == ["POST", "GET", "GET"]
+        assert [one["body"][:15] for one in told["exchanges"]] == ["", "", "<!DOCTYPE html>"]
+        assert SECRET not in page + json.dumps(told)
+        await site.get(f"{LIST}/prod-us/polls/999", status=404)
+
+    run(tell)
+
+
+def test_the_timeline_tells_who_changed_what(run: Any) -> None:
+    async def tell(site: Site) -> None:
+        await site.add()
+        settings = f"{LIST}/prod-us?tab=settings"
+        changed = site.form(polling_interval="17", client_secret="", do="save-off", enabled="")
+        changed.pop("enabled")
+        await site.post(settings, f"{LIST}/prod-us", **changed)
+        page = await site.get(f"{LIST}/prod-us")
+        assert "ana@example.com edited it: enabled true → false; polling_interval 5 → 17" in page
+        assert "polling_interval 5 → 17" in await site.get("/admin/audit?action=integration.edited")
 
     run(tell)

@@ -175,18 +175,25 @@ def poll(name: str, as_json: bool, data: Path | None) -> None:
 @command.command("polls")
 @name_argument
 @click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True)
+@click.option("--failed", is_flag=True, help="Only those that failed.")
+@click.option("--id", "poll", type=int, metavar="ID", help="One poll with its requests.")
 @talk.json_option
 @talk.data_option
-def polls(name: str, limit: int, as_json: bool, data: Path | None) -> None:
-    """List the newest polls."""
-    found = talk.run(data, lambda api: api.get(f"/integrations/{name}/polls", limit=limit), as_json=as_json)
+def polls(name: str, limit: int, failed: bool, poll: int | None, as_json: bool, data: Path | None) -> None:
+    """List the newest polls, or show one with its requests."""
+    if poll is not None:
+        _show_poll(talk.run(data, lambda api: api.get(f"/integrations/{name}/polls/{poll}"), as_json=as_json), as_json)
+        return
+    only = "failed" if failed else None
+    path = f"/integrations/{name}/polls"
+    found = talk.run(data, lambda api: api.get(path, limit=limit, result=only), as_json=as_json)
     if as_json:
         _json(found)
         return
-    rows = [("STARTED", "LANE", "RESULT", "REQUESTS", "FETCHED", "NEW", "DUPLICATES", "REASON")]
+    rows = [("ID", "STARTED", "LANE", "RESULT", "REQUESTS", "FETCHED", "NEW", "DUPLICATES", "REASON")]
     for item in found["polls"]:
         numbers = [f"{item[key]:,}" for key in ("requests", "fetched", "new", "duplicates")]
-        rows.append((item["started_at"], item["lane"], item["result"], *numbers, item["reason"]))
+        rows.append((str(item["id"]), item["started_at"], item["lane"], item["result"], *numbers, item["reason"]))
     click.echo(table(rows) if len(rows) > 1 else "No polls yet.")
 
 
@@ -230,6 +237,24 @@ def remove(name: str, yes: bool, data: Path | None) -> None:
         click.confirm(question, abort=True, err=True)
     talk.run(data, lambda api: api.delete(f"/integrations/{name}"))
     click.echo(f"Removed {name}. Its stored events stay.")
+
+
+def _show_poll(poll: Mapping[str, Any], as_json: bool) -> None:
+    if as_json:
+        _json(poll)
+        return
+    click.echo(f"{poll['started_at']}  {poll['lane']}  {poll['result']}  {exits.plain(poll['reason'])}".rstrip())
+    click.echo(f"{poll['fetched']:,} fetched, {poll['new']:,} new, {poll['duplicates']:,} already stored\n")
+    rows = [("AT", "METHOD", "ADDRESS", "ANSWER", "MS", "BYTES", "RATE LEFT")]
+    for one in poll["exchanges"]:
+        left = "" if one["remaining"] is None else f"{one['remaining']} of {one['limit']}"
+        answer = str(one["status"] or one["code"])
+        rows.append((one["at"], one["method"], one["url"], answer, f"{one['took']:,}", f"{one['size']:,}", left))
+    click.echo(table(rows) if len(rows) > 1 else "No requests are kept: they go after 7 days.")
+    for one in poll["exchanges"]:
+        if one["body"]:
+            body = "\n".join(map(exits.plain, one["body"].splitlines()))
+            click.echo(f"\nAnswer to {one['method']} {exits.plain(one['url'])}:\n{body}")
 
 
 async def _or_steps(answer: Any) -> Any:

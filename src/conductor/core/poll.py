@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 RUNNING = "running"
 OK = "ok"
 
@@ -35,6 +37,26 @@ class Poll:
     position_to: datetime | None
     rate_limit: int | None
     rate_remaining: int | None
+
+
+class Exchange(msgspec.Struct, frozen=True, array_like=True):
+    """One request of a poll and what came back. `status` is 0 where no answer came, `code` is then the error's.
+
+    `at` is in microseconds since 1970-01-01 UTC, `took` in milliseconds, `size` in bytes, decoded. `body` is the
+    beginning of an answer that was not taken; what was taken is stored record by record.
+    """
+
+    at: int
+    method: str
+    url: str
+    took: int
+    status: int = 0
+    code: str = ""
+    size: int = 0
+    limit: int | None = None
+    remaining: int | None = None
+    request_id: str = ""
+    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from conductor.operations.system import System
 from conductor.signal_client import assembly
 from conductor.store.vault import SecretUnreadable
 
+LONGEST_CHANGE = 300  # characters of an audit entry
 _AGAIN = "Enter the {label} again. We never send a saved secret to a new address."
 
 
@@ -63,6 +64,15 @@ def needs_test(old: Integration, config: Config, values: Mapping[str, Any]) -> b
     kind = type(config)
     secret = {field.name for field in kind.form() if field.secret and values.get(field.name)}
     return bool(secret) or assembly.context(kind, config.public()) != assembly.context(kind, old.config)
+
+
+def changes(kind: type[Connector], old: Integration, new: Integration) -> dict[str, Any]:
+    """What an edit changed, as [before, after]; a long text only says that it was."""
+    fields = {field.name: field.default for field in kind.Config.form() if not field.secret}
+    before = {"name": old.name, "enabled": old.enabled, **fields, **old.config}
+    after = {"name": new.name, "enabled": new.enabled, **fields, **new.config}
+    found = {name: [before.get(name), value] for name, value in after.items() if before.get(name) != value}
+    return {name: "changed" if len(str(pair)) > LONGEST_CHANGE else pair for name, pair in found.items()}
 
 
 def _unmoved(old: Integration, trial: Config, kept: Mapping[str, str]) -> dict[str, str]:

@@ -18,7 +18,7 @@ from conductor.core.schedule import Span
 from conductor.operations import auditing, configs
 from conductor.operations.system import System
 from conductor.signal_client import assembly
-from conductor.store import audit, backfills, gaps, integrations, journal, polls
+from conductor.store import audit, backfills, gaps, hours, integrations, journal, polls
 from conductor.store.database import Connection
 from conductor.store.vault import SecretUnreadable, Stored
 
@@ -60,6 +60,21 @@ class Status:
 async def overview(system: System) -> list[Status]:
     """All integrations by name, each with its health."""
     return await _statuses(system, await system.database.read(integrations.everything))
+
+
+async def same_tenant(system: System, slug: str, values: Mapping[str, Any], but: str = "") -> list[str]:
+    """The integrations that read the same tenant, and share its rate limit; none while the values are not complete."""
+    kind = system.catalog.get(slug).Config
+    try:
+        wanted = kind.model_construct(**values).tenant
+    except (AttributeError, TypeError, ValueError):
+        return []
+    everything = await system.database.read(integrations.everything)
+    return [
+        other.name
+        for other in everything
+        if other.connector == slug and other.name != but and system.assembly.tenant(other) == wanted
+    ]
 
 
 async def status(system: System, name: str) -> Status:
@@ -133,12 +148,12 @@ async def edit(
     def save(connection: Connection) -> Integration:
         on = old.enabled if enabled is None else enabled
         changed = integrations.edit(connection, old, by=by, name=new_name or name, config=config.public(), enabled=on)
-        _seal(system, connection, changed, config, by)
+        secrets = _seal(system, connection, changed, config, by)
         if kind.Config.model_construct(**old.config).tenant != config.tenant:
             backfills.forget(connection, old.id)
             journal.forget(connection, old.id)  # another tenant's log begins at its own beginning
-        detail = {"fields": sorted(values), "name": changed.name}
-        audit.append(connection, by, "integration.edited", name, detail)
+        changes = configs.changes(kind, old, changed) | dict.fromkeys(sorted(secrets), "changed")
+        audit.append(connection, by, "integration.edited", changed.name, {"changes": changes})
         return changed
 
     changed = await system.database.write(save)
@@ -180,12 +195,6 @@ async def poll_now(system: System, name: str) -> Poll:
     return poll
 
 
-async def recent_polls(system: System, name: str, limit: int = 50, before: int | None = None) -> list[Poll]:
-    """The newest polls first. Raises NotFound."""
-    found = await find(system, name)
-    return await system.database.read(lambda connection: polls.recent(connection, found.id, limit, before))
-
-
 async def list_gaps(system: System, name: str) -> list[Gap]:
     """The gaps, the newest first. Raises NotFound."""
     found = await find(system, name)
@@ -220,14 +229,15 @@ async def remove(system: System, name: str, *, by: str) -> None:
 
 async def _statuses(system: System, found: Sequence[Integration]) -> list[Status]:
     ids = [integration.id for integration in found]
-    since = clock.now() - DAY
+    now = clock.now()
 
     def read(connection: Connection) -> list[Status]:
         latest = polls.latest(connection, ids)
         positions = journal.positions(connection)
         told = gaps.told(connection, ids)
-        late = backfills.came_late(connection, ids, since)
-        events = polls.events_since(connection, since)
+        late = backfills.came_late(connection, ids, now - DAY)
+        events = hours.new_since(connection, now - hours.DAY)
+        secrets = system.vault.stored(connection, [integrations.owner(each) for each in ids])
         return [
             _status(
                 system,
@@ -237,7 +247,7 @@ async def _statuses(system: System, found: Sequence[Integration]) -> list[Status
                 told.get(integration.id, []),
                 late.get(integration.id, 0),
                 events.get(integration.id, 0),
-                system.vault.stored(connection, integrations.owner(integration.id)),
+                secrets[integrations.owner(integration.id)],
             )
             for integration in found
         ]
@@ -256,7 +266,7 @@ def _status(
     secrets: Mapping[str, Stored],
 ) -> Status:
     kind = system.catalog.get(integration.connector)
-    config = kind.Config.model_construct(**integration.config)
+    config = system.assembly.public(integration)
     lost = [gap for gap in told if gap.state == "lost"]
     open_gaps = len(told) - len(lost)
     retention = config.retention(position.seen if position else timedelta(0))
@@ -349,15 +359,19 @@ def _told(system: System, step: CheckStep) -> CheckStep:
     return replace(step, text=health.fill(advice.title, step.facts))
 
 
-def _seal(system: System, connection: Connection, integration: Integration, config: Config, by: str) -> None:
+def _seal(system: System, connection: Connection, integration: Integration, config: Config, by: str) -> set[str]:
+    """Keep the secrets; the answer names those that are new or gone."""
     owner = integrations.owner(integration.id)
     bound = assembly.context(type(config), config.public())
     values = config.secrets()
-    for field in configs.secret_names(system.catalog.get(integration.connector)) - values.keys():
+    dropped = configs.secret_names(system.catalog.get(integration.connector)) - values.keys()
+    dropped &= system.vault.stored(connection, [owner])[owner].keys()
+    for field in dropped:
         system.vault.forget(connection, owner, field)  # it went to an address that is no more
-    for field, value in values.items():
-        if _changed(system, connection, owner, field, value, bound):
-            system.vault.put(connection, owner, field, value, context=bound, by=by)
+    new = {field for field, value in values.items() if _changed(system, connection, owner, field, value, bound)}
+    for field in new:
+        system.vault.put(connection, owner, field, values[field], context=bound, by=by)
+    return new | dropped
 
 
 def _changed(system: System, connection: Connection, owner: str, field: str, value: str, bound: str) -> bool:

@@ -8,11 +8,12 @@ from conductor.analytics import artifacts
 from conductor.core import clock
 from conductor.core.integration import Integration
 from conductor.operations.system import System
-from conductor.store import audit, backfills, cursors, expiry, facts, integrations, leases, polls
+from conductor.store import audit, backfills, cursors, exchanges, expiry, facts, hours, integrations, leases, polls
 from conductor.store.database import Connection
 
 KEY_SLACK = timedelta(days=7, hours=1)  # beyond the vendor's retention: a week, and the longest overlap
 AUDITS_KEPT = timedelta(days=7)  # what they found is in the gaps
+EXCHANGES_KEPT = timedelta(days=7)  # requests of polls, to look into failures
 SETTING = "retention_days"  # the fact that holds what was set at the last start
 LONGEST_UPSTREAM = timedelta(days=30)  # of all vendors
 
@@ -34,6 +35,8 @@ async def expire(system: System) -> dict[str, int]:
     known_until = now - LONGEST_UPSTREAM - KEY_SLACK
     gone["keys"] = await system.database.write(lambda connection: expiry.expire_keys(connection, known_until))
     gone["audits"] = await system.database.write(lambda connection: backfills.expire(connection, now - AUDITS_KEPT))
+    await system.database.write(lambda connection: exchanges.expire(connection, now - EXCHANGES_KEPT))
+    await system.database.write(lambda connection: hours.expire(connection, now - keep))
     gone["polls"] = await system.database.write(lambda connection: polls.expire(connection, now - keep))
     if gone["batches"]:
         await system.database.write(

@@ -23,7 +23,8 @@ from conductor import __version__
 from conductor.core import clock
 from conductor.core.config import Allowance
 from conductor.core.errors import Misconfigured, RateLimited, SourceError, Unavailable, UnexpectedResponse
-from conductor.outbound import body, failures, guard, pace, probe
+from conductor.outbound import body, exchanges, failures, guard, pace, probe
+from conductor.outbound.exchanges import Exchanges
 from conductor.outbound.guard import GuardedBackend, Policy
 
 DEADLINE = 30.0  # seconds for one GET, its repetitions included
@@ -58,12 +59,14 @@ class Answer:
 
 @dataclass(slots=True)
 class Usage:
-    """What one poll used: requests made, the limit last announced, the server's clock against ours (seconds)."""
+    """What one poll used: requests made, the limit last announced, the server's clock against ours (seconds), and the
+    requests themselves."""
 
     requests: int = 0
     limit: int | None = None
     remaining: int | None = None
     skew: float | None = None
+    exchanges: Exchanges = field(default_factory=Exchanges)
 
 
 Opener = Callable[["Route"], httpx2.AsyncBaseTransport]
@@ -193,11 +196,21 @@ class Client:
         if self._route.proxy:
             target = httpx2.URL(url)
             guard.check_named(self._route.policy, target.raw_host.decode(), target.port or guard.HTTPS)
+        running = self.usage.exchanges.begin(method, _shown(url, params))
         try:
             answer = await self._exchange(method, url, headers, params, data)
         except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError, OSError) as error:
-            raise failures.classify(error, _host(url), self._route.proxy) from error
+            told = failures.classify(error, _host(url), self._route.proxy)
+            running.failed(told.code)
+            raise told from error
+        except SourceError as error:
+            running.failed(error.code)
+            raise
+        except asyncio.CancelledError:
+            running.failed("net.timeout")
+            raise
         rate = pace.read_headers(answer.headers)
+        running.answered(answer.status, answer.headers, answer.body, (rate.limit, rate.remaining))
         if method == "GET":  # tokens come out of a bucket of their own
             self._observe(rate)
         return self._judge(answer, rate, _host(url), patience)
@@ -292,6 +305,12 @@ class Client:
                 },
             )
         return self._http
+
+
+def _shown(url: str, params: Mapping[str, str] | None) -> str:
+    """An address with its query, without what may stand before the host."""
+    whole = httpx2.URL(url, params=params) if params else httpx2.URL(url)
+    return str(whole.copy_with(userinfo=b""))[: exchanges.LONGEST]
 
 
 def _transport(route: Route) -> httpx2.AsyncHTTPTransport:

@@ -61,7 +61,7 @@ class Assembly:
         self._vault = vault
         self._egress = egress
         self._limiters = Limiters()
-        self._tenants: dict[int, tuple[int, str]] = {}  # by integration: its revision, its tenant
+        self._configs: dict[int, tuple[int, Config]] = {}  # by integration: its revision, its config without secrets
         self._room = Room(egress.max_body)
 
     async def source(self, integration: Integration) -> Source:
@@ -70,20 +70,21 @@ class Assembly:
         keeper = SealedToken(self._database, self._vault, integration, config)
         return self.trial(integration.connector, config, TokenSource(keeper))
 
-    def tenant(self, integration: Integration) -> str:
-        """Whose rate limit its requests count against. A connector that is not there any more has none."""
-        known = self._tenants.get(integration.id)
+    def public(self, integration: Integration) -> Config:
+        """A stored integration's config without its secrets. Raises NotFound for a connector that is not there."""
+        known = self._configs.get(integration.id)
         if known is None or known[0] != integration.revision:
-            known = (integration.revision, self._tenant(integration))
-            self._tenants[integration.id] = known
+            kind = self.catalog.get(integration.connector).Config
+            known = (integration.revision, kind.model_construct(**integration.config))
+            self._configs[integration.id] = known
         return known[1]
 
-    def _tenant(self, integration: Integration) -> str:
+    def tenant(self, integration: Integration) -> str:
+        """Whose rate limit its requests count against. A connector that is not there any more has none."""
         try:
-            kind = self.catalog.get(integration.connector).Config
+            return self.public(integration).tenant
         except NotFound:
             return f"integration/{integration.id}"
-        return kind.model_construct(**integration.config).tenant
 
     async def config(self, integration: Integration) -> Config:
         """A stored integration's config with its secrets."""

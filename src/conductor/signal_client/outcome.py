@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+import msgspec
+
 from conductor.core import clock, schedule
 from conductor.core.errors import CredentialsRejected, RateLimited, SourceError, Unavailable, UnexpectedResponse
-from conductor.core.poll import OK
+from conductor.core.poll import OK, Exchange
+from conductor.observe import redactor
 from conductor.outbound import pace
 from conductor.outbound.client import Usage
 from conductor.store.polls import Outcome
@@ -64,6 +67,7 @@ def good(usage: Usage, *, complete: bool, facts: Mapping[str, Any] | None = None
         complete=complete,
         rate_limit=usage.limit,
         rate_remaining=usage.remaining,
+        exchanges=_without_secrets(usage.exchanges.ended(well=True)),
     )
 
 
@@ -78,4 +82,15 @@ def failed(error: SourceError, wait: float, usage: Usage, *, needs_person: bool)
         requests=usage.requests,
         rate_limit=usage.limit,
         rate_remaining=usage.remaining,
+        exchanges=_without_secrets(usage.exchanges.ended(well=False)),
     )
+
+
+def _without_secrets(found: Sequence[Exchange]) -> list[Exchange]:
+    """As they are stored and shown: what a server says may repeat what it was told."""
+    urls = redactor.clean("\n".join(one.url for one in found)).split("\n")  # at once: there may be thousands of secrets
+    return [msgspec.structs.replace(one, url=url, body=_clean(one.body)) for one, url in zip(found, urls, strict=False)]
+
+
+def _clean(body: bytes) -> bytes:
+    return redactor.clean(body.decode("utf-8", "replace")).encode() if body else b""

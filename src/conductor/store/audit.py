@@ -46,11 +46,13 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which entries: by actor and action, by words that stand anywhere in them, and from when on."""
+    """Which entries: by actor, action (all of a kind, when it ends in a dot) and target, by words that stand anywhere
+    in them, and from when on."""
 
     text: str = ""
     actor: str = ""
     action: str = ""
+    target: str = ""
     since: datetime | None = None
 
 
@@ -108,8 +110,11 @@ def recent(connection: Connection, limit: int, before: int | None = None, wanted
 
 def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:
     """Words as they are typed; nothing in them has a meaning of its own."""
-    exact = {"actor": wanted.actor, "action": wanted.action}
+    kind = wanted.action.endswith(".")
+    exact = {"actor": wanted.actor, "action": "" if kind else wanted.action, "target": wanted.target}
     chosen = [_table.c[name] == value for name, value in exact.items() if value]
+    if kind:
+        chosen.append(_table.c.action.startswith(wanted.action, autoescape=True))
     if wanted.since is not None:
         chosen.append(_table.c.time >= clock.to_micros(wanted.since))
     columns = [_table.c[name] for name in ("actor", "address", "action", "target", "detail")]

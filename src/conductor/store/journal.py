@@ -20,7 +20,7 @@ from conductor.core import clock
 from conductor.core import signal as signals
 from conductor.core.errors import Fenced, Held, NotFound
 from conductor.core.signal import Checkpoint, Quarantined, Signal
-from conductor.store import chain, leases, quarantine, schema, zstd
+from conductor.store import chain, hours, leases, quarantine, schema, zstd
 
 LIVE = "live"
 DAY = 86_400_000_000  # microseconds
@@ -181,6 +181,8 @@ def commit(connection: Connection, position: Position, page: Page, now: datetime
     new, conflicts = tuple(found.fresh.values()), len(found.conflicts)
     done = Committed(after, len(new), found.duplicates, conflicts, batch, new, aside)
     _count(connection, page, done)
+    if new and position.lane == LIVE:
+        hours.collected(connection, position.integration_id, now, len(new))
     return done
 
 

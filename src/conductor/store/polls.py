@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, func, insert, or_, select, true, update
 
 from conductor.core import clock
-from conductor.core.poll import OK, RUNNING, Poll
-from conductor.store import audit, journal, schema
+from conductor.core.errors import NotFound
+from conductor.core.poll import OK, RUNNING, Exchange, Poll
+from conductor.store import audit, exchanges, hours, journal, schema
 from conductor.store.journal import LIVE, Position
 
 SITTINGS = 12  # of a lane, from which its pace is told
-_table = schema.polls
+_table, _owner = schema.polls, schema.integrations
 _BY_ID = select(_table).where(_table.c.id == bindparam("poll"))
 _BEGIN = insert(_table).returning(_table.c.id)
 _END = update(_table).where(_table.c.id == bindparam("poll"))
@@ -35,6 +36,20 @@ class Outcome:
     complete: bool = False
     rate_limit: int | None = None
     rate_remaining: int | None = None
+    exchanges: Sequence[Exchange] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which polls are listed: `result` is `ok`, `failed` or empty for all; those with new signals only; those that took
+    so long or longer."""
+
+    result: str = ""
+    events: bool = False
+    longer: timedelta = timedelta(0)
+
+
+EVERY = Wanted()
 
 
 def begin(connection: Connection, position: Position, now: datetime) -> int:
@@ -69,8 +84,13 @@ def end(connection: Connection, poll_id: int, outcome: Outcome, now: datetime) -
         "rate_remaining": outcome.rate_remaining,
     }
     connection.execute(_END, values)
+    exchanges.add(connection, poll_id, outcome.exchanges)
     _audit_refusal(connection, poll_id, outcome)
-    return get(connection, poll_id)
+    poll = get(connection, poll_id)
+    if poll.lane == LIVE:
+        failed = outcome.result != OK
+        hours.ended(connection, poll.integration_id, now, failed=failed, needs_person=outcome.needs_person)
+    return poll
 
 
 def _audit_refusal(connection: Connection, poll_id: int, outcome: Outcome) -> None:
@@ -118,9 +138,20 @@ def get(connection: Connection, poll_id: int) -> Poll:
     return _poll(connection.execute(_BY_ID, {"poll": poll_id}).one())
 
 
-def recent(connection: Connection, integration_id: int, limit: int, before: int | None = None) -> list[Poll]:
+def in_integration(connection: Connection, integration_id: int, poll_id: int) -> Poll:
+    """By id, of that integration only. Raises NotFound."""
+    here = (_table.c.id == poll_id, _table.c.integration_id == integration_id)
+    row = connection.execute(select(_table).where(*here)).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no poll {poll_id} in this integration.")
+    return _poll(row)
+
+
+def recent(
+    connection: Connection, integration_id: int, limit: int, before: int | None = None, wanted: Wanted = EVERY
+) -> list[Poll]:
     """The newest first; `before` is a poll's id, to page on."""
-    query = select(_table).where(_table.c.integration_id == integration_id)
+    query = select(_table).where(_table.c.integration_id == integration_id, *_conditions(wanted))
     if before is not None:
         query = query.where(_table.c.id < before)
     return [_poll(row) for row in connection.execute(query.order_by(_table.c.id.desc()).limit(limit))]
@@ -148,31 +179,26 @@ def latest(connection: Connection, integration_ids: Sequence[int]) -> dict[int, 
     """For each of these integrations, in a few statements whatever their number; for none, in no statement."""
     if not integration_ids:
         return {}
-    finished = _newest(connection, integration_ids, _table.c.result.not_in((RUNNING, "interrupted")))
-    good = _newest(connection, integration_ids, _table.c.result == OK)
     failing = _failing_since(connection, integration_ids)
-    running = _newest(connection, integration_ids, _table.c.result == RUNNING)
+    named = {
+        "last": _newest_id(_table.c.result.not_in((RUNNING, "interrupted"))),
+        "good": _newest_id(_table.c.result == OK),
+        "open": _newest_id(true()),
+    }
+    query = select(_owner.c.id, *(id_.label(name) for name, id_ in named.items()))
+    owners = connection.execute(query.where(_owner.c.id.in_(integration_ids))).all()
+    known = _by_ids(connection, {poll_id for _, *poll_ids in owners for poll_id in poll_ids})
     return {
-        id_: Latest(
-            finished.get(id_), good.get(id_), failing.get(id_), running[id_].started_at if id_ in running else None
+        owner.id: Latest(
+            known.get(owner.last), known.get(owner.good), failing.get(owner.id), _running_since(known.get(owner.open))
         )
-        for id_ in integration_ids
+        for owner in owners
     }
 
 
 def failing_since(connection: Connection, integration_id: int) -> datetime | None:
     """When the first poll began that failed, with no good one after it."""
     return _failing_since(connection, [integration_id]).get(integration_id)
-
-
-def events_since(connection: Connection, since: datetime) -> dict[int, int]:
-    """How many new signals each integration's live polls brought since then."""
-    query = (
-        select(_table.c.integration_id, func.sum(_table.c.new))
-        .where(_table.c.started_at >= clock.to_micros(since), _table.c.lane == LIVE)
-        .group_by(_table.c.integration_id)
-    )
-    return {integration_id: int(total) for integration_id, total in connection.execute(query)}
 
 
 def last_behind(connection: Connection, integration_id: int, moment: datetime) -> datetime | None:
@@ -203,35 +229,46 @@ def expire(connection: Connection, before: datetime) -> int:
     return connection.execute(delete(_table).where(_table.c.started_at < clock.to_micros(before))).rowcount
 
 
-def _newest(connection: Connection, integration_ids: Sequence[int], condition: Any) -> dict[int, Poll]:
-    newest = (
-        select(func.max(_table.c.id))
-        .where(_table.c.integration_id.in_(integration_ids), _table.c.lane == LIVE, condition)
-        .group_by(_table.c.integration_id)
-    )
-    rows = connection.execute(select(_table).where(_table.c.id.in_(newest)))
-    return {row.integration_id: _poll(row) for row in rows}
+def _by_ids(connection: Connection, poll_ids: Iterable[int | None]) -> dict[int, Poll]:
+    wanted = [poll_id for poll_id in poll_ids if poll_id is not None]
+    rows = connection.execute(select(_table).where(_table.c.id.in_(wanted)))
+    return {row.id: _poll(row) for row in rows}
+
+
+def _running_since(newest: Poll | None) -> datetime | None:
+    return newest.started_at if newest is not None and newest.result == RUNNING else None
 
 
 def _failing_since(connection: Connection, integration_ids: Sequence[int]) -> dict[int, datetime]:
-    good = (
-        select(_table.c.integration_id, func.max(_table.c.id).label("id"))
-        .where(_table.c.integration_id.in_(integration_ids), _table.c.lane == LIVE, _table.c.result == OK)
-        .group_by(_table.c.integration_id)
-        .subquery()
-    )
+    good = func.coalesce(_newest_id(_table.c.result == OK), 0).label("good")
+    # Materialized, or SQLite looks for the last good poll again at each of the failed ones.
+    last = select(_owner.c.id, good).where(_owner.c.id.in_(integration_ids)).cte("last").prefix_with("MATERIALIZED")
     query = (
         select(_table.c.integration_id, func.min(_table.c.started_at))
-        .join(good, good.c.integration_id == _table.c.integration_id, isouter=True)
-        .where(
-            _table.c.integration_id.in_(integration_ids),
-            _table.c.lane == LIVE,
-            _table.c.result.not_in((OK, RUNNING, "interrupted")),
-            and_(_table.c.id > func.coalesce(good.c.id, 0)),
-        )
+        .join_from(last, _table, and_(_table.c.integration_id == last.c.id, _table.c.id > last.c.good))
+        .where(_table.c.lane == LIVE, _table.c.result.not_in((OK, RUNNING, "interrupted")))
         .group_by(_table.c.integration_id)
     )
     return {integration_id: clock.from_micros(at) for integration_id, at in connection.execute(query)}
+
+
+def _newest_id(condition: Any) -> Any:
+    """Of each owner the newest live poll that meets the condition. Read from the index's end, a few rows each: a
+    thousand integrations have millions of polls."""
+    theirs = (_table.c.integration_id == _owner.c.id, _table.c.lane == LIVE, condition)
+    return select(_table.c.id).where(*theirs).order_by(_table.c.id.desc()).limit(1).correlate(_owner).scalar_subquery()
+
+
+def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
+    match wanted.result:
+        case "ok":
+            yield _table.c.result == OK
+        case "failed":
+            yield _table.c.result.not_in((OK, RUNNING, "interrupted"))
+    if wanted.events:
+        yield _table.c.new > 0
+    if wanted.longer:
+        yield _table.c.finished_at - _table.c.started_at >= wanted.longer // clock.MICROSECOND
 
 
 def _moment(micros: int | None) -> datetime | None:

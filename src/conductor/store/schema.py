@@ -162,6 +162,28 @@ polls = Table(
     sqlite_autoincrement=True,
 )
 Index("ix_polls_integration_started", polls.c.integration_id, polls.c.started_at)
+Index("ix_polls_integration_id", polls.c.integration_id, polls.c.id)
+
+exchanges = Table(
+    "exchanges",
+    metadata,
+    Column("poll_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("body", LargeBinary, nullable=False, comment="see conductor.store.exchanges"),
+    comment="The requests of each poll, without secrets; they go before the poll's own record.",
+)
+
+hours = Table(
+    "hours",
+    metadata,
+    _integration(),
+    Column("hour", BigInteger, nullable=False, comment="whole hours since 1970-01-01 UTC"),
+    Column("polls", Integer, nullable=False, comment="live polls that ended in it"),
+    Column("failed", Integer, nullable=False, comment="of them"),
+    Column("stopped", Integer, nullable=False, comment="of the failed ones: needed a person"),
+    Column("new", BigInteger, nullable=False, comment="signals"),
+    PrimaryKeyConstraint("integration_id", "hour"),
+    sqlite_with_rowid=False,
+)
 
 gaps = Table(
     "gaps",
@@ -322,3 +344,4 @@ audit = Table(
     Column("chain", LargeBinary, comment="SHA-256 over this row and the link before it"),
     sqlite_autoincrement=True,
 )
+Index("ix_audit_target", audit.c.target, audit.c.id)

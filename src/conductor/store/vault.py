@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -136,12 +137,14 @@ class Vault:
         here = [table.c.owner == owner] + ([table.c.field == field] if field else [])
         connection.execute(delete(table).where(*here))
 
-    def stored(self, connection: Connection, owner: str) -> dict[str, Stored]:
-        """Which secrets an owner has, by field."""
+    def stored(self, connection: Connection, owners: Sequence[str]) -> dict[str, dict[str, Stored]]:
+        """Which secrets these owners have, by field."""
         table = schema.secrets
-        rows = connection.execute(select(table).where(table.c.owner == owner))
-        found = (Stored(row.field, row.version, clock.from_micros(row.set_at), row.set_by) for row in rows)
-        return {item.field: item for item in found}
+        told = select(table.c.owner, table.c.field, table.c.version, table.c.set_at, table.c.set_by)
+        found: dict[str, dict[str, Stored]] = {owner: {} for owner in owners}
+        for row in connection.execute(told.where(table.c.owner.in_(owners))):
+            found[row.owner][row.field] = Stored(row.field, row.version, clock.from_micros(row.set_at), row.set_by)
+        return found
 
     def _key(self, key_id: str) -> bytes:
         """Raises ValueError for a key that is not here; another process may have changed it meanwhile."""

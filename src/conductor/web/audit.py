@@ -41,7 +41,7 @@ class View:
     def wanted(self, now: datetime) -> Wanted:
         """The entries that it means."""
         length = _LENGTHS.get(self.last)
-        return Wanted(self.q, self.actor, self.action, None if length is None else now - length)
+        return Wanted(self.q, self.actor, self.action, since=None if length is None else now - length)
 
     @property
     def values(self) -> dict[str, str]:
@@ -101,10 +101,19 @@ async def _page(request: Request, view: View, *, before: int | None = None, verd
 
 def _details(detail: Mapping[str, Any]) -> list[tuple[str, str]]:
     """What an entry tells beside, one name and value at a time."""
-    return [(name, _spoken(value)) for name, value in detail.items()]
+    return [(name, spoken(value)) for name, value in detail.items()]
 
 
-def _spoken(value: Any) -> str:
+def _change(value: Any) -> str:
+    """Before and after."""
+    pair = isinstance(value, list) and len(value) == 2
+    return " → ".join(spoken(each) or "nothing" for each in value) if pair else spoken(value)
+
+
+def spoken(value: Any) -> str:
+    """A detail as text."""
     if isinstance(value, list):
-        return ", ".join(map(_spoken, value))
+        return ", ".join(map(spoken, value))
+    if isinstance(value, dict):
+        return "; ".join(f"{name} {_change(each)}" for name, each in value.items())
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

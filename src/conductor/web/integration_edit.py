@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
+from itertools import groupby
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from conductor.core.connector import CheckStep
+from conductor.core.connector import CheckStep, Connector
 from conductor.core.errors import Conflict, Invalid, SourceError
 from conductor.operations import integrations, previews
 from conductor.operations.accounts import User
@@ -18,7 +20,7 @@ from conductor.operations.system import System
 from conductor.web import forms, integration_form, shell
 from conductor.web import integrations as listing
 from conductor.web.auth import Admin
-from conductor.web.integration_form import LIST, Form, Told, Typed, add_form, edit_form, refilled
+from conductor.web.integration_form import LIST, Form, Told, Typed, add_form, copy_form, edit_form, refilled
 from conductor.web.render import pages, see_other
 
 TEST, PREVIEW, SAVE_OFF = "test", "preview", "save-off"
@@ -26,9 +28,17 @@ router = APIRouter(dependencies=[shell.Shell], include_in_schema=False)
 
 
 @router.get(LIST + "/new")
-async def new(request: Request, user: Admin, kind: str) -> Response:
-    """The empty form of a connector. Raises NotFound."""
-    return _add_page(request, add_form(request.app.state.system.catalog.get(kind)))
+async def new(
+    request: Request, user: Admin, kind: str = "", origin: Annotated[str, Query(alias="from")] = ""
+) -> Response:
+    """The form of a connector, empty or with everything but the secrets of another integration (`from`); without a
+    connector all there are. Raises NotFound."""
+    system = request.app.state.system
+    if origin:
+        return await _add_page(request, copy_form(await integrations.status(system, origin)))
+    if not kind:
+        return pages(request).answer(request, "catalog.html", categories=_categories(listing.connectors(request)))
+    return await _add_page(request, add_form(system.catalog.get(kind)))
 
 
 @router.post(LIST + "/new")
@@ -40,15 +50,15 @@ async def add(request: Request, user: Admin, kind: str) -> Response:
     try:
         if typed.do == TEST:
             steps = await _steps(integrations.check(system, kind, typed.values, by=user.email))
-            return _add_page(request, refilled(empty, typed, steps=steps))
+            return await _add_page(request, refilled(empty, typed, steps=steps))
         if typed.do == PREVIEW:
-            return _add_page(request, await _previewed(system, refilled(empty, typed), typed, user))
+            return await _add_page(request, await _previewed(system, refilled(empty, typed), typed, user))
         off = typed.do == SAVE_OFF
         added = await integrations.add(
             system, typed.name, kind, typed.values, enabled=typed.enabled and not off, by=user.email, test=not off
         )
     except (Invalid, Conflict, CheckFailed) as error:
-        return _add_page(request, _refused(empty, typed, error), status=422)
+        return await _add_page(request, _refused(empty, typed, error), status=422)
     return _done(request, added.name)
 
 
@@ -85,9 +95,16 @@ async def edit(request: Request, user: Admin, name: str) -> Response:
     return _done(request, changed.name)
 
 
-def _add_page(request: Request, form: Form, *, status: int = 200) -> Response:
-    advice = request.app.state.system.catalog.advice
-    return pages(request).answer(request, "integration_new.html", status=status, form=form, advice=advice)
+async def _add_page(request: Request, form: Form, *, status: int = 200) -> Response:
+    system = request.app.state.system
+    shared = await integrations.same_tenant(system, form.connector.slug, form.values)
+    context = {"form": replace(form, shared=shared), "advice": system.catalog.advice}
+    return pages(request).answer(request, "integration_new.html", status=status, **context)
+
+
+def _categories(found: Iterable[type[Connector]]) -> list[tuple[str, list[type[Connector]]]]:
+    by_category = sorted(found, key=lambda connector: (connector.category, connector.title))
+    return [(name, list(group)) for name, group in groupby(by_category, key=lambda connector: connector.category)]
 
 
 def _refused(form: Form, typed: Typed, error: Invalid | Conflict | CheckFailed) -> Form:

@@ -43,6 +43,7 @@ class Form:
     may_save_off: bool = False
     preview: Preview | None = None
     unread: Told | None = None  # why there is no preview
+    shared: Sequence[str] = ()  # who reads the same tenant already
 
     @property
     def fields(self) -> tuple[FormField, ...]:
@@ -102,6 +103,13 @@ def add_form(connector: type[Connector]) -> Form:
     """An empty form with the connector's defaults."""
     values = {field.name: text(field.default) for field in connector.Config.form()}
     return Form(connector, f"{LIST}/new?kind={connector.slug}", values, enabled=True)
+
+
+def copy_form(found: Status) -> Form:
+    """A new integration's form with another one's values, all but the name and the secrets."""
+    stored = {name: text(value) for name, value in found.integration.config.items()}
+    empty = add_form(found.connector)
+    return replace(empty, values={**empty.values, **stored})
 
 
 def edit_form(found: Status) -> Form:

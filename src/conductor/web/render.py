@@ -30,7 +30,7 @@ class Pages:
             lstrip_blocks=True,
         )
         self._environment.filters.update(show.FILTERS)
-        self._environment.globals.update(asset=assets.url)
+        self._environment.globals.update(asset=assets.url, query=show.query)
 
     def answer(self, request: Request, template: str, *, status: int = 200, **context: Any) -> Response:
         """A page or a part of one."""

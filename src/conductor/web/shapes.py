@@ -11,7 +11,7 @@ import msgspec
 from conductor.core import clock, health
 from conductor.core.connector import Advice, CheckStep, StepState
 from conductor.core.health import Health
-from conductor.core.poll import Gap, Poll
+from conductor.core.poll import Exchange, Gap, Poll
 from conductor.operations.accounts import User
 from conductor.operations.backfills import Estimate, Standing
 from conductor.operations.gaps import GapTold
@@ -88,6 +88,13 @@ def judged(found: Health) -> dict[str, Any]:
 def poll(found: Poll) -> dict[str, Any]:
     """One poll's record."""
     return _plain(found, POLL) | _times(found, POLL_TIMES)
+
+
+def exchange(found: Exchange) -> dict[str, Any]:
+    """One request and its answer; `took` in milliseconds, `size` in bytes."""
+    names = "method url took status code size limit remaining request_id"
+    body = found.body.decode("utf-8", "replace")
+    return {"at": _time(clock.from_micros(found.at)), **_plain(found, names), "body": body}
 
 
 def gap(found: Gap) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection
@@ -10,7 +11,7 @@ from sqlalchemy import Connection
 from conductor.core.signal import Checkpoint, Signal
 from conductor.store import integrations, journal, polls
 from conductor.store.journal import Page, Position
-from conductor.store.polls import Latest, Outcome
+from conductor.store.polls import Latest, Outcome, Wanted
 
 NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
 GOOD = Outcome("ok", complete=True)
@@ -147,17 +148,26 @@ def test_other_lanes_say_nothing_about_the_live_one(connection: Connection, posi
     assert polls.latest(connection, [here])[here] == Latest()
 
 
-def test_new_events_are_summed_by_integration_from_a_time_on(connection: Connection, position: Position) -> None:
-    for minute in (0, 10, 20):
-        poll_id = poll(connection, position, minute, None)
-        page = Page(poll_id, [Signal(f"{minute}-{n}", b"") for n in range(3)], None, None)
-        journal.commit(connection, position, page, NOW)
-    own(connection, "silent")
-    assert polls.events_since(connection, at(10)) == {position.integration_id: 6}
-
-
 def test_records_expire_by_when_they_began(connection: Connection, position: Position) -> None:
     for minute in (0, 10, 20):
         poll(connection, position, minute, GOOD)
     assert polls.expire(connection, at(10)) == 1
     assert [found.started_at for found in polls.recent(connection, position.integration_id, 9)] == [at(20), at(10)]
+
+
+def test_polls_are_listed_by_result_events_and_length(connection: Connection, position: Position) -> None:
+    good = poll(connection, position, 0, GOOD)
+    bad = poll(connection, position, 1, BAD)
+    running = poll(connection, position, 2, None)
+    journal.commit(connection, position, Page(running, [Signal("x", b"")], None, None), at(2))
+    polls.end(connection, running, GOOD, at(9))
+
+    def listed(**wanted: Any) -> list[int]:
+        return [one.id for one in polls.recent(connection, position.integration_id, 9, wanted=Wanted(**wanted))]
+
+    assert listed() == [running, bad, good]
+    assert listed(result="ok") == [running, good]
+    assert listed(result="failed") == [bad]
+    assert listed(events=True) == [running]
+    assert listed(longer=timedelta(minutes=7)) == [running]
+    assert listed(longer=timedelta(minutes=8)) == []

@@ -48,7 +48,7 @@ def test_a_new_version_replaces_the_old_and_only_its_history_is_told(connection:
     put(vault, connection, "second")
     after = connection.execute(select(TABLE)).one()
     assert get(vault, connection) == "second"
-    stored = vault.stored(connection, OWNER)
+    stored = vault.stored(connection, [OWNER])[OWNER]
     assert (stored[FIELD].version, stored[FIELD].set_by) == (2, "ann")
     assert "second" not in repr(stored)
     assert before.wrapped_key != after.wrapped_key
@@ -117,10 +117,10 @@ def test_a_secret_is_forgotten_alone_or_with_all_of_its_owner(connection: Connec
         put(vault, connection, field=field)
     put(vault, connection, owner="integration/2")
     vault.forget(connection, OWNER, "a")
-    assert set(vault.stored(connection, OWNER)) == {"b", "c"}
+    assert set(vault.stored(connection, [OWNER])[OWNER]) == {"b", "c"}
     vault.forget(connection, OWNER)
-    assert vault.stored(connection, OWNER) == {}
-    assert set(vault.stored(connection, "integration/2")) == {FIELD}
+    assert vault.stored(connection, [OWNER])[OWNER] == {}
+    assert set(vault.stored(connection, ["integration/2"])["integration/2"]) == {FIELD}
 
 
 def test_another_key_file_is_refused_by_name(connection: Connection, vault: Vault, tmp_path: Path) -> None:

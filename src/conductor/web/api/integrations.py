@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import timedelta
+from typing import Any, Literal
 
 import pydantic
 from fastapi import APIRouter, Query
@@ -10,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from conductor.core.connector import CheckStep
-from conductor.operations import integrations, previews
+from conductor.operations import history, integrations, previews
 from conductor.web import shapes
 from conductor.web.auth import Admin, Analyst, Viewer
 from conductor.web.ids import Before, Id
@@ -163,11 +164,27 @@ async def poll(request: Request, user: Analyst, name: str, body: Nothing) -> dic
 
 @router.get("/{name}/polls")
 async def polls(
-    request: Request, user: Viewer, name: str, limit: int = Query(50, ge=1, le=1000), before: Before = None
+    request: Request,
+    user: Viewer,
+    name: str,
+    limit: int = Query(50, ge=1, le=1000),
+    before: Before = None,
+    result: Literal["", "ok", "failed"] = "",
+    events: bool = False,
+    longer: int = Query(0, ge=0, le=86_400),
 ) -> dict[str, Any]:
-    """The newest polls first; `before` is an id, to page on."""
-    found = await integrations.recent_polls(request.app.state.system, name, limit, before)
+    """The newest polls first; `before` is an id, to page on. Only those with this `result`, with new `events`, or that
+    took `longer` seconds or more."""
+    wanted = history.Wanted(result, events, timedelta(seconds=longer))
+    found = await history.recent_polls(request.app.state.system, name, limit, before, wanted)
     return {"polls": [shapes.poll(item) for item in found]}
+
+
+@router.get("/{name}/polls/{poll}")
+async def one_poll(request: Request, user: Viewer, name: str, poll: Id) -> dict[str, Any]:
+    """One poll with its requests, which are kept for a week; secrets are removed from them."""
+    found, exchanges = await history.one_poll(request.app.state.system, name, poll)
+    return shapes.poll(found) | {"exchanges": [shapes.exchange(item) for item in exchanges]}
 
 
 @router.get("/{name}/gaps")

@@ -91,16 +91,17 @@ document.addEventListener("keydown", (event) => {
 });
 
 for (const button of $$("[data-copy]")) {
+  const text = button.textContent;
   button.hidden = !navigator.clipboard;
   button.addEventListener("click", async () => {
     await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
     button.textContent = "Copied";
-    setTimeout(() => (button.textContent = "Copy"), 5000);
+    setTimeout(() => (button.textContent = text), 5000);
   });
 }
 
 // Lists that act at once; the button beside them is for those without script.
-for (const select of $$("select[data-submit]")) {
+for (const select of $$("[data-submit]")) {
   select.form.querySelector(".noscript").hidden = true;
   select.addEventListener("change", () => select.form.requestSubmit());
 }

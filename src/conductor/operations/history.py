@@ -1,0 +1,55 @@
+"""What an integration did: its polls down to their requests, its last hours, and who changed its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from conductor.core import clock
+from conductor.core.poll import Exchange, Poll
+from conductor.operations import integrations
+from conductor.operations.system import System
+from conductor.store import audit, exchanges, hours, polls
+from conductor.store.audit import Entry
+from conductor.store.database import Connection
+from conductor.store.hours import Hour
+from conductor.store.polls import EVERY, Wanted
+
+__all__ = ["EVERY", "Wanted", "changes", "days", "one_poll", "recent_polls"]
+
+
+async def recent_polls(
+    system: System, name: str, limit: int = 50, before: int | None = None, wanted: Wanted = EVERY
+) -> list[Poll]:
+    """The newest polls first. Raises NotFound."""
+    found = await integrations.find(system, name)
+    return await system.database.read(lambda connection: polls.recent(connection, found.id, limit, before, wanted))
+
+
+async def one_poll(system: System, name: str, poll_id: int) -> tuple[Poll, list[Exchange]]:
+    """A poll and its requests, which are kept for a week. Raises NotFound."""
+    found = await integrations.find(system, name)
+
+    def read(connection: Connection) -> tuple[Poll, list[Exchange]]:
+        return polls.in_integration(connection, found.id, poll_id), exchanges.of(connection, poll_id)
+
+    return await system.database.read(read)
+
+
+async def days(system: System, integration_ids: Sequence[int]) -> dict[int, list[Hour]]:
+    """The last 24 hours of each of these integrations, the present one last; one without a poll is there, too."""
+    now = clock.now()
+    since = now - hours.DAY
+    found = await system.database.read(lambda connection: hours.of(connection, integration_ids, since))
+    day = list(hours.every(since, now))
+
+    def whole(told: Sequence[Hour]) -> list[Hour]:
+        known = {hour.begins: hour for hour in told}
+        return [known.get(begins, Hour(begins)) for begins in day]
+
+    return {integration_id: whole(told) for integration_id, told in found.items()}
+
+
+async def changes(system: System, name: str, most: int = 8) -> Sequence[Entry]:
+    """Who changed its settings, the newest first."""
+    wanted = audit.Wanted(target=name, action="integration.")
+    return await system.database.read(lambda connection: audit.recent(connection, most, wanted=wanted))
