@@ -17,6 +17,7 @@ from conductor.core.poll import Gap, Poll
 from conductor.core.schedule import Span
 from conductor.operations import auditing, configs
 from conductor.operations.system import System
+from conductor.outbound.client import Usage
 from conductor.signal_client import assembly
 from conductor.store import audit, backfills, gaps, hours, integrations, journal, polls
 from conductor.store.database import Connection
@@ -162,14 +163,21 @@ async def edit(
 
 
 async def check(
-    system: System, slug: str, values: Mapping[str, Any], *, by: str, name: str | None = None
+    system: System,
+    slug: str,
+    values: Mapping[str, Any],
+    *,
+    by: str,
+    name: str | None = None,
+    usage: Usage | None = None,
 ) -> AsyncIterator[CheckStep]:
-    """The connection test of typed values, or of a saved integration (`name`) with some of them changed."""
+    """The connection test of typed values, or of a saved integration (`name`) with some of them changed. `usage` counts
+    its requests. Raises Invalid, NotFound."""
     if name is not None:
         config = await configs.merged(system, await find(system, name), values, name)
     else:
         config = system.catalog.get(slug).Config.parse(values)
-    async for step in _steps(system, slug, config, by):
+    async for step in _steps(system, slug, config, by, usage):
         yield step
 
 
@@ -339,9 +347,12 @@ async def _must_pass(
         raise CheckFailed(steps)
 
 
-async def _steps(system: System, slug: str, config: Config, by: str) -> AsyncIterator[CheckStep]:
+async def _steps(
+    system: System, slug: str, config: Config, by: str, usage: Usage | None = None
+) -> AsyncIterator[CheckStep]:
     """The connector's steps, each with the words of its advice. What the guard or TLS refuses is written down."""
     source = system.assembly.trial(slug, config)
+    source.http.usage = usage or source.http.usage
     try:
         async for step in source.connector.check():
             if step.state is StepState.FAILED:

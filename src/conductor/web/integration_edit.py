@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import groupby
 from typing import Annotated
@@ -11,13 +11,13 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from conductor.core.connector import CheckStep, Connector
+from conductor.core.connector import Connector
 from conductor.core.errors import Conflict, Invalid, SourceError
 from conductor.operations import integrations, previews
 from conductor.operations.accounts import User
 from conductor.operations.integrations import CheckFailed
 from conductor.operations.system import System
-from conductor.web import forms, integration_form, shell
+from conductor.web import forms, integration_form, shell, trial
 from conductor.web import integrations as listing
 from conductor.web.auth import Admin
 from conductor.web.integration_form import LIST, Form, Told, Typed, add_form, copy_form, edit_form, refilled
@@ -49,8 +49,9 @@ async def add(request: Request, user: Admin, kind: str) -> Response:
     typed = integration_form.parse(empty.connector, await forms.values(request))
     try:
         if typed.do == TEST:
-            steps = await _steps(integrations.check(system, kind, typed.values, by=user.email))
-            return await _add_page(request, refilled(empty, typed, steps=steps))
+            if trial.wants_steps(request):
+                return await trial.streamed(request, empty, typed, user)
+            return await _add_page(request, await trial.whole(request, empty, typed, user))
         if typed.do == PREVIEW:
             return await _add_page(request, await _previewed(system, refilled(empty, typed), typed, user))
         off = typed.do == SAVE_OFF
@@ -71,10 +72,10 @@ async def edit(request: Request, user: Admin, name: str) -> Response:
     typed = integration_form.parse(before.connector, await forms.values(request))
     try:
         if typed.do == TEST:
-            steps = await _steps(
-                integrations.check(system, before.connector.slug, typed.values, by=user.email, name=name)
-            )
-            return await listing.page(request, found, tab="settings", form=refilled(before, typed, steps=steps))
+            if trial.wants_steps(request):
+                return await trial.streamed(request, before, typed, user)
+            form = await trial.whole(request, before, typed, user)
+            return await listing.page(request, found, tab="settings", form=form)
         if typed.do == PREVIEW:
             form = await _previewed(system, refilled(before, typed), typed, user, name)
             return await listing.page(request, found, tab="settings", form=form)
@@ -125,10 +126,6 @@ async def _previewed(system: System, form: Form, typed: Typed, user: User, name:
     except SourceError as error:
         return replace(form, unread=Told(error.code, str(error), error.facts))
     return replace(form, preview=seen)
-
-
-async def _steps(steps: AsyncIterator[CheckStep]) -> list[CheckStep]:
-    return [step async for step in steps]
 
 
 def _done(request: Request, name: str) -> Response:

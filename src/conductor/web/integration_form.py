@@ -10,12 +10,15 @@ from urllib.parse import quote
 
 from pydantic import SecretStr
 
+from conductor import __version__
+from conductor.core import clock
 from conductor.core.config import FormField
 from conductor.core.connector import CheckStep, Connector, StepState
 from conductor.operations.integrations import Status
 from conductor.operations.previews import Preview
 from conductor.store.vault import Stored
 
+SIGNS = {StepState.OK: "✓", StepState.WARNING: "▲", StepState.FAILED: "■", StepState.SKIPPED: "·"}
 LIST = "/admin/settings/integrations"
 _PASSWORD = re.compile(r"^((?:\w+://)?[^/@:\s]*):\S*@")
 
@@ -40,6 +43,7 @@ class Form:
     errors: Mapping[str, str] = field(default_factory=dict)
     steps: Sequence[CheckStep] = ()
     saved: Status | None = None  # the integration that is being changed
+    requests: int | None = None  # that the test made
     may_save_off: bool = False
     preview: Preview | None = None
     unread: Told | None = None  # why there is no preview
@@ -71,6 +75,11 @@ class Form:
         return any(step.state is StepState.FAILED for step in self.steps)
 
     @property
+    def report(self) -> str:
+        """The test as text, to be sent to whoever can mend what failed."""
+        return report(self.connector, self.values, self.steps)
+
+    @property
     def advanced_open(self) -> bool:
         """Whether the folded part holds something one must see."""
         folded = [field.name for field in self.fields if field.widget.advanced]
@@ -97,6 +106,15 @@ class Typed:
     def shown(self) -> dict[str, str]:
         """What may be shown again; the form leaves the secrets out."""
         return {"name": self.name, **self.values}
+
+
+def report(connector: type[Connector], values: Mapping[str, str], steps: Sequence[CheckStep]) -> str:
+    """A test as text: what was tested, each step, the codes. No secret is among it."""
+    shown = {field.name for field in connector.Config.form() if field.widget.identity and not field.secret}
+    tested = [f"{name}: {value}" for name, value in values.items() if name in shown and value]
+    lines = [f"{SIGNS[step.state]} {step.name}: {step.text}{f' ({step.code})' if step.code else ''}" for step in steps]
+    told = f"{connector.title} connection test, {clock.to_text(clock.now())}, Conductor {__version__}"
+    return "\n".join([told, *tested, "", *lines])
 
 
 def add_form(connector: type[Connector]) -> Form:

@@ -40,6 +40,10 @@ class Pages:
             auth.put_form_cookie(request, response)
         return response
 
+    def part(self, template: str, macro: str, *given: Any) -> str:
+        """What a macro makes of these values; it knows of no request."""
+        return str(getattr(self._environment.get_template(template).module, macro)(*given))
+
     def problem(self, request: Request, told: Problem) -> Response:
         """The page for a refusal or failure; it needs nobody signed in."""
         return self.answer(request, "error.html", status=told.status, problem=told)

@@ -90,14 +90,65 @@ document.addEventListener("keydown", (event) => {
   before = event.key;
 });
 
-for (const button of $$("[data-copy]")) {
+// Copying, where the browser lets us, in a part that came later too.
+function offerToCopy() {
+  for (const button of $$("[data-copy]")) button.hidden = !navigator.clipboard;
+}
+offerToCopy();
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button || button.textContent === "Copied") return;
+  await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
   const text = button.textContent;
-  button.hidden = !navigator.clipboard;
-  button.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
-    button.textContent = "Copied";
-    setTimeout(() => (button.textContent = text), 5000);
-  });
+  button.textContent = "Copied";
+  setTimeout(() => (button.textContent = text), 5000);
+});
+
+// A connection test shows each step as it ends. What is no such answer (a mistake in the form) is left to htmx.
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("button[data-streams]");
+  if (!button || button.getAttribute("aria-disabled")) return;
+  event.preventDefault();
+  const form = button.form;
+  const buttons = $$("button[name=do]", form);
+  const text = button.textContent;
+  button.textContent = button.dataset.busy;
+  for (const each of buttons) each.setAttribute("aria-disabled", "true");
+  try {
+    const body = new URLSearchParams(new FormData(form, button));
+    const answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "text/event-stream" } });
+    if (answer.headers.get("Content-Type")?.startsWith("text/event-stream")) return await showSteps(answer);
+  } catch {
+    document.querySelector("#test h2")?.replaceChildren("The test ended early. Test again.");
+    return;
+  } finally {
+    button.textContent = text;
+    for (const each of buttons) each.removeAttribute("aria-disabled");
+  }
+  form.requestSubmit(button);
+});
+async function showSteps(answer) {
+  document.querySelector("#test")?.remove();
+  const form = document.querySelector("#form");
+  form.prepend(document.querySelector("#testing").content.cloneNode(true));
+  const box = form.querySelector("#test");
+  box.scrollIntoView({ block: "nearest" });
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let rest = "", part; !(part = await reader.read()).done; ) {
+    const events = (rest + part.value).split("\n\n");
+    rest = events.pop();
+    for (const event of events) showStep(box, event);
+  }
+  offerToCopy();
+  box.querySelector("[data-focus]")?.focus();
+}
+function showStep(box, event) {
+  const [kind, ...lines] = event.split("\n");
+  const html = lines.map((line) => line.slice("data: ".length)).join("\n");
+  const part = document.createRange().createContextualFragment(html);
+  if (kind === "event: step") box.querySelector(".steps").append(part);
+  else if (kind === "event: verdict") box.querySelector("h2").replaceWith(part);
+  else box.append(part);
 }
 
 // Lists that act at once; the button beside them is for those without script.
@@ -140,5 +191,6 @@ document.addEventListener("htmx:finally:request", (event) => {
 document.addEventListener("htmx:after:swap", (event) => {
   if (event.target.id !== "form" && !event.target.closest?.("#form")) return;
   offerToShow();
+  offerToCopy();
   document.querySelector("#form [data-focus]")?.focus();
 });
