@@ -46,6 +46,7 @@ ACCESS = {
     "POST /auth/logout": NOBODY,
     "GET /account": VIEWER,
     "POST /account": VIEWER,
+    "POST /account/look": VIEWER,
     "POST /account/password": VIEWER,
     "POST /account/sessions": VIEWER,
     "GET /": VIEWER,

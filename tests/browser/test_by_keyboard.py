@@ -122,3 +122,30 @@ def _tab_to(page: Page, wanted: str | re.Pattern[str], *, key: str = "") -> None
                 page.keyboard.press(key)
             return
     raise AssertionError(f"{wanted} cannot be reached. Reached: {seen}")
+
+
+def test_single_keys_can_be_switched_off(page: Page, house: House) -> None:
+    page.goto(f"{house.url}/account")
+    _tab_to(page, "Single keys act", key=" ")
+    _press(page, "Save")
+    expect(page.get_by_role("status")).to_have_text("Saved.")
+    page.keyboard.press("?")
+    page.keyboard.press("g")
+    page.keyboard.press("i")
+    page.wait_for_load_state()
+    expect(page).to_have_url(re.compile("/account"))
+    _tab_to(page, "Single keys act", key=" ")
+    _press(page, "Save")
+    expect(page.get_by_role("checkbox", name="Single keys act")).to_be_checked()
+    page.keyboard.press("?")
+    expect(page).to_have_url(re.compile("/help/keys"))
+
+
+def test_one_sees_every_time_in_utc_and_back(page: Page, house: House) -> None:
+    page.goto(f"{house.url}/admin/settings/integrations/prod?tab=polls")
+    started = page.locator("tbody time").first
+    before = started.inner_text()
+    page.keyboard.press("u")
+    expect(started).to_have_text(f"{before} UTC")  # the browser's user is in UTC
+    page.keyboard.press("u")
+    expect(started).to_have_text(before)

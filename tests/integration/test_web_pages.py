@@ -624,3 +624,16 @@ def test_the_timeline_tells_who_changed_what(run: Any) -> None:
         assert "polling_interval 5 → 17" in await site.get("/admin/audit?action=integration.edited")
 
     run(tell)
+
+
+def test_one_chooses_how_the_pages_look(run: Any) -> None:
+    async def tell(site: Site) -> None:
+        assert '<html lang="en">' in await site.get("/account")
+        await site.post("/account", "/account/look", theme="dark", density="compact")
+        assert '<html lang="en" data-theme="dark" data-density="compact" data-keys="off">' in await site.get(LIST)
+        wrong = await site.post("/account", "/account/look", theme="pink", density="compact")
+        assert (wrong.status_code, "Choose one from the list." in wrong.text) == (422, True)
+        await site.post("/account", "/account/look", theme="system", density="roomy", keys="on")
+        assert '<html lang="en">' in await site.get(LIST)
+
+    run(tell)

@@ -21,6 +21,8 @@ from conductor.store.database import Connection, Database
 VIEWER, ANALYST, ADMIN = "viewer", "analyst", "admin"
 ROLES = (VIEWER, ANALYST, ADMIN)  # each may do all that the ones before may
 
+THEMES = {"system": "As the system is", "light": "Light", "dark": "Dark"}
+DENSITIES = {"roomy": "Roomy", "compact": "Compact"}
 LINK_LIFE = timedelta(minutes=60)
 
 LOCAL = User(0, "local", "local", ADMIN, "UTC", True, clock.EPOCH)  # whoever can open the local socket
@@ -142,6 +144,14 @@ async def edit_user(
         return changed
 
     return await system.database.write(work)
+
+
+async def prefer(system: HasDatabase, user: User, *, theme: str, density: str, keys: bool) -> User:
+    """How a user wants the pages. Raises Invalid."""
+    wrong = {"theme": theme not in THEMES, "density": density not in DENSITIES}
+    _raise_for({name: "Choose one from the list." for name, is_wrong in wrong.items() if is_wrong})
+    values = {"theme": theme, "density": density, "keys": keys}
+    return await system.database.write(lambda connection: store.change(connection, user.id, **values))
 
 
 async def change_password(

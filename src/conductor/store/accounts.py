@@ -31,6 +31,9 @@ class User:
     time_zone: str
     active: bool
     created_at: datetime
+    theme: str = "system"
+    density: str = "roomy"
+    keys: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,7 @@ def password(connection: Connection, user_id: int) -> str:
 
 
 def change(connection: Connection, user_id: int, **values: Any) -> User:
-    """Change name, role, time zone, password hash or whether the user is active."""
+    """Change anything but the e-mail."""
     connection.execute(update(_users).where(_users.c.id == user_id).values(values))
     return get(connection, user_id)
 
@@ -190,7 +193,7 @@ def expire_failures(connection: Connection, before: datetime) -> None:
 
 
 def _user(row: Row[Any]) -> User:
-    plain = ("id", "email", "name", "role", "time_zone", "active")
+    plain = ("id", "email", "name", "role", "time_zone", "active", "theme", "density", "keys")
     return User(created_at=clock.from_micros(row.created_at), **{name: getattr(row, name) for name in plain})
 
 

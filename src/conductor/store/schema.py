@@ -275,6 +275,9 @@ users = Table(
     Column("time_zone", Text, nullable=False, server_default="UTC"),
     Column("active", Boolean, nullable=False, server_default=text("true")),
     Column("created_at", BigInteger, nullable=False),
+    Column("theme", Text, nullable=False, server_default="system", comment="system, light or dark"),
+    Column("density", Text, nullable=False, server_default="roomy", comment="roomy or compact"),
+    Column("keys", Boolean, nullable=False, server_default=text("true"), comment="single keys act"),
     sqlite_autoincrement=True,
 )
 

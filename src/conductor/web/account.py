@@ -1,6 +1,8 @@
-"""One's own account: name, password, sessions."""
+"""One's own account: name, password, how the pages look, sessions."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -36,6 +38,18 @@ async def edit(request: Request, user: Viewer) -> Response:
     return see_other(f"{ACCOUNT}?done=profile")
 
 
+@router.post(ACCOUNT + "/look")
+async def prefer(request: Request, user: Viewer) -> Response:
+    """Change theme, density and whether single keys act."""
+    typed = await forms.values(request)
+    theme, density = typed.get("theme", ""), typed.get("density", "")
+    try:
+        await accounts.prefer(request.app.state.system, user, theme=theme, density=density, keys="keys" in typed)
+    except Invalid as error:
+        return await _page(request, user, look=Filled(typed, error.fields))
+    return see_other(f"{ACCOUNT}?done=look")
+
+
 @router.post(ACCOUNT + "/password")
 async def change_password(request: Request, user: Viewer) -> Response:
     """Change one's password; all other sessions end. Wrong present passwords are throttled like log-ins."""
@@ -69,11 +83,14 @@ async def _page(
     *,
     profile: Filled | None = None,
     password: Filled | None = None,
+    look: Filled | None = None,
     done: str = "",
 ) -> Response:
     listed = await sessions.sessions(request.app.state.system, user, token=auth.session_token(request))
     profile = profile or Filled({"name": user.name, "time_zone": user.time_zone})
     password = password or Filled()
-    status = 422 if profile.errors or password.errors else 200
-    context = {"profile": profile, "password": password, "sessions": listed, "done": done}
-    return pages(request).answer(request, "account.html", status=status, zones=accounts.time_zones(), **context)
+    look = look or Filled({"theme": user.theme, "density": user.density})
+    context: dict[str, Any] = {"profile": profile, "password": password, "look": look, "sessions": listed, "done": done}
+    context |= {"zones": accounts.time_zones(), "themes": accounts.THEMES, "densities": accounts.DENSITIES}
+    status = 422 if profile.errors or password.errors or look.errors else 200
+    return pages(request).answer(request, "account.html", status=status, **context)

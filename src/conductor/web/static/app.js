@@ -73,10 +73,11 @@ for (const box of $$("[data-wait]")) {
 }
 
 // Keys, outside of inputs only.
+const wantsKeys = document.documentElement.dataset.keys !== "off"; // as set under Account
 const going = { d: "/", s: "/signals/search", i: "/admin/settings/integrations" };
 let before = "";
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select")) return;
+  if (!wantsKeys || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select")) return;
   const query = document.querySelector("input.query");
   if (event.key === "/" && query) {
     event.preventDefault();
@@ -84,11 +85,18 @@ document.addEventListener("keydown", (event) => {
     query.focus();
   } else if (before === "g" && going[event.key]) {
     location.href = going[event.key];
+  } else if (event.key === "u") {
+    showUtc();
   } else if (event.key === "?") {
     location.href = "/help/keys";
   }
   before = event.key;
 });
+
+// All times exactly and in UTC, as their titles have them; and back.
+function showUtc() {
+  for (const time of $$("time[title]")) [time.textContent, time.title] = [time.title, time.textContent];
+}
 
 // Copying, where the browser lets us, in a part that came later too.
 function offerToCopy() {
