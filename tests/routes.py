@@ -14,6 +14,7 @@ import httpx2
 
 from conductor import catalog
 from conductor.core.errors import NotFound
+from conductor.observe import Pulse
 from conductor.operations import accounts, sessions
 from conductor.store import schema
 from conductor.store.database import Database, sqlite_url
@@ -47,6 +48,7 @@ ACCESS = {
     "GET /account": VIEWER,
     "POST /account": VIEWER,
     "POST /account/look": VIEWER,
+    "GET /live": VIEWER,
     "POST /account/password": VIEWER,
     "POST /account/sessions": VIEWER,
     "GET /": VIEWER,
@@ -179,10 +181,13 @@ async def story(folder: Path, tell: Callable[[World], Awaitable[Any]], *, local:
         catalog=catalog.load(),
         analytics=_Analytics(),
         supervisor=SimpleNamespace(poll_now=None),
+        pulse=Pulse(),
         settings=SimpleNamespace(base_url=ORIGIN, retention_days=90),
     )
     try:
-        return await tell(World(system, create_app(system, local=local)))
+        app = create_app(system, local=local)
+        app.state.stopping.set()  # what goes on for ever ends at once
+        return await tell(World(system, app))
     finally:
         await database.close()
 

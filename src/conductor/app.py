@@ -20,7 +20,7 @@ from conductor.analytics import artifacts
 from conductor.analytics.engine import Analytics
 from conductor.core.errors import KeyWrong, SettingsError, StoreBusy, StoreError
 from conductor.indexer.indexer import Indexer, reader_of
-from conductor.observe import Metrics
+from conductor.observe import Metrics, Pulse
 from conductor.operations import accounts, keys, retention, upkeep
 from conductor.operations.system import Options, System
 from conductor.outbound.client import Opener
@@ -148,7 +148,7 @@ def _system(
     settings: Settings, base_url: str, egress: Egress, database: Database, vault: Vault, analytics: Analytics
 ) -> System:
     found = catalog.load()
-    metrics = Metrics()
+    metrics, pulse = Metrics(), Pulse()
     assembly = Assembly(database, vault, found, egress)
     worker = Worker(token_hex(8), socket.gethostname(), os.getpid(), reader_of(analytics))
     membership = Membership(database, worker)
@@ -159,11 +159,12 @@ def _system(
         catalog=found,
         analytics=analytics,
         assembly=assembly,
-        supervisor=Supervisor(assembly, Tools(database, metrics, indexer.wake), membership),
+        supervisor=Supervisor(assembly, Tools(database, metrics, indexer.wake, ended=pulse.beat), membership),
         membership=membership,
         indexer=indexer,
         metrics=metrics,
-        settings=Options(base_url, settings.retention_days),
+        pulse=pulse,
+        settings=Options(base_url, settings.retention_days, settings.data.expanduser().absolute()),
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import sys
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +18,7 @@ from conductor.core import clock
 
 LEVELS = {"WARNING": "WARN", "CRITICAL": "ERROR"}
 MASK = "***"
+RECENT = 100  # lines
 _SECRETS = re.compile(
     r"(?i)(bearer\s+)[\w.~+/=-]{8,}"
     r"|((?:client_secret|password|access_token|client_assertion|api_key)[\"']?\s*[=:]\s*[\"']?)[^\s\"'&,}]+"
@@ -79,12 +82,28 @@ class JsonFormatter(logging.Formatter):
         return msgspec.json.encode(entry).decode()
 
 
+class Recent(logging.Handler):
+    """The last warnings and errors, as lines without secrets, for a page that saves a look into the log."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.setFormatter(LineFormatter())
+        self.lines: deque[str] = deque(maxlen=RECENT)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one, without its traceback."""
+        self.lines.append(self.format(record).partition("\n")[0])
+
+
+recent = Recent()
+
+
 def set_up(form: str = "line", *, level: int = logging.INFO) -> None:
     """Log to stderr. HTTP libraries speak from WARNING on: at INFO they print whole URLs."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else LineFormatter())
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.handlers[:] = [handler, recent]
     root.setLevel(level)
     for name in ("httpx2", "httpcore2", "httpx", "uvicorn.access", "uvicorn.error", "alembic", "clickhouse_connect"):
         library = logging.getLogger(name)
@@ -97,6 +116,25 @@ def log(level: int, message: str, facts: Mapping[str, Any], *, error: BaseExcept
     """One full line: a message and its facts as key=value."""
     exc_info = (type(error), error, error.__traceback__) if error else None
     logging.getLogger("conductor").log(level, "%s", message, extra={"facts": facts}, exc_info=exc_info)
+
+
+class Pulse:
+    """Beats when something has ended that open pages show."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._next = asyncio.Event()
+
+    def beat(self) -> None:
+        """Something has."""
+        self.count += 1
+        self._next.set()
+        self._next = asyncio.Event()
+
+    async def wait(self, seen: int) -> None:
+        """Until there were more beats than that."""
+        if self.count == seen:
+            await self._next.wait()
 
 
 class Metrics:

@@ -19,6 +19,9 @@ LIST = "/admin/settings/integrations"
 NARROW: ViewportSize = {"width": 320, "height": 640}
 PAGES = {
     "dashboard": "/",
+    "the pipeline": "/?tab=pipeline",
+    "the services": "/?tab=services",
+    "the machine": "/?tab=system",
     "integrations": LIST,
     "integrations that failed": f"{LIST}?status=red",
     "integrations, none in this state": f"{LIST}?status=amber",

@@ -299,6 +299,8 @@ def _look(run: Run, browsers: dict[str, Browser]) -> None:
     api = [path for path, methods in described["paths"].items() if "get" in methods]
     pages = ["/", "/account", "/help", "/signals/search?last=30d", f"/signals/events/{row[0]['id']}", LIST, "/metrics"]
     pages += [f"{LIST}/{name}?tab={tab}" for name in (PUBLIC, "full") for tab in ("", "polls", "gaps", "settings")]
+    pages += [f"/?tab={tab}" for tab in ("pipeline", "services", "system")]
+    pages += [f"{LIST}/{name}/polls/{number}" for name in (PUBLIC, "full") for number in range(1, 9)]
     pages += [f"{LIST}/new?kind={SLUG}", "/nothing", "/auth/login", "/readyz"]
     pages += [re.sub(r"{(\w+)}", lambda match: known.get(match[1], "1"), path) for path in api]
     for browser in (*browsers.values(), Browser(run.conductor.url, run.found)):

@@ -637,3 +637,26 @@ def test_one_chooses_how_the_pages_look(run: Any) -> None:
         assert '<html lang="en">' in await site.get(LIST)
 
     run(tell)
+
+
+def test_the_dashboard_tells_of_the_stages_the_parts_and_the_machine(run: Any) -> None:
+    async def tell(site: Site) -> None:
+        await site.add()
+        await site.post(LIST, f"{LIST}/prod-us/poll")
+        await site.index()
+        overview = await site.get("/")
+        assert re.search(r"<i class=\"c0\" [^>]+></i> prod-us", overview)
+        assert re.search(
+            r'href="/signals/search\?last=custom&amp;from=[^"]+" aria-label="[^"]+: 4\d\d events"', overview
+        )
+        pipeline = " ".join(re.sub(r"<[^>]+>", " ", await site.get("/?tab=pipeline")).split())
+        assert re.search(r"Collect polls, last 24 hours 1 – – 0", pipeline)
+        assert re.search(r"Store new events, last 24 hours (4\d\d) \1 0 – 0", pipeline)
+        assert re.search(r"Index events, since this process started (4\d\d) \1 0 – 0", pipeline)
+        assert re.search(r"Search events that can be found (4\d\d) \1", pipeline)
+        assert "Writes to SQLite." in await site.get("/?tab=services")
+        machine = await site.get("/?tab=system")
+        assert re.search(r'<dt>Stored</dt><dd><a href="/signals/search">4\d\d</a>', machine)
+        assert re.search(r"<dt>Free</dt><dd>[\d.]+ [GT]B of", machine)
+
+    run(tell)

@@ -117,6 +117,16 @@ def newest(client: Client) -> dict[int, int]:
     return {int(integration_id): int(batch) for integration_id, batch in rows}
 
 
+def size(client: Client) -> tuple[int, int]:
+    """How many artifacts there are, and the bytes that they take on the disk."""
+    rows = client.query(
+        "SELECT sum(rows), sum(bytes_on_disk) FROM system.parts WHERE database = currentDatabase() AND table = "
+        "{t:String} AND active",
+        parameters={"t": TABLE},
+    ).result_rows
+    return int(rows[0][0] or 0), int(rows[0][1] or 0)
+
+
 def clear(client: Client) -> None:
     """Delete every artifact."""
     client.command(f"TRUNCATE TABLE {TABLE}")

@@ -40,13 +40,7 @@ async def days(system: System, integration_ids: Sequence[int]) -> dict[int, list
     now = clock.now()
     since = now - hours.DAY
     found = await system.database.read(lambda connection: hours.of(connection, integration_ids, since))
-    day = list(hours.every(since, now))
-
-    def whole(told: Sequence[Hour]) -> list[Hour]:
-        known = {hour.begins: hour for hour in told}
-        return [known.get(begins, Hour(begins)) for begins in day]
-
-    return {integration_id: whole(told) for integration_id, told in found.items()}
+    return {integration_id: hours.filled(told, since, now) for integration_id, told in found.items()}
 
 
 async def changes(system: System, name: str, most: int = 8) -> Sequence[Entry]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from conductor.analytics.engine import Analytics
 from conductor.catalog import Catalog
 from conductor.indexer.indexer import Indexer
-from conductor.observe import Metrics
+from conductor.observe import Metrics, Pulse
 from conductor.signal_client.assembly import Assembly
 from conductor.signal_client.membership import Membership
 from conductor.signal_client.supervisor import Supervisor
@@ -21,6 +22,7 @@ class Options:
 
     base_url: str = "http://127.0.0.1:8080"
     retention_days: int = 90
+    directory: Path = Path()  # of the data
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,4 +38,5 @@ class System:
     membership: Membership
     indexer: Indexer
     metrics: Metrics
+    pulse: Pulse
     settings: Options

@@ -77,6 +77,11 @@ class Supervisor:
             if self._failure is None:
                 await self._membership.leave()
 
+    @property
+    def polled(self) -> int:
+        """How many integrations are polled here."""
+        return len(self._tasks)
+
     def next_poll_at(self, integration_id: int) -> datetime | None:
         """When it polls next; None when it is polling, or is not polled here."""
         poller = self._pollers.get(integration_id)

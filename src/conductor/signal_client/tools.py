@@ -21,13 +21,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What every poller works with. `committed` is called after each commit that brought something new; `worker` is the
-    process's name in a shared store, empty where nobody else polls."""
+    """What every poller works with. `committed` is called after each commit that brought something new, `ended` after
+    each poll; `worker` is the process's name in a shared store, empty where nobody else polls."""
 
     database: Database
     metrics: Metrics
     committed: Callable[[], None]
     worker: str = ""
+    ended: Callable[[], None] = lambda: None
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Write, and do not let a cancelled poll leave a commit half known."""
@@ -64,6 +65,7 @@ class Tools:
         self.metrics.polls.labels(*names, poll.result).inc()
         self.metrics.requests.labels(*names).inc(poll.requests)
         self.metrics.took.observe(took)
+        self.ended()
 
 
 async def _settled(answer: Awaitable[T]) -> T:

@@ -59,6 +59,23 @@ def new_since(connection: Connection, since: datetime) -> dict[int, int]:
     return {one: int(new) for one, new in connection.execute(select(owner.c.id, total)) if new is not None}
 
 
+def totals(connection: Connection, since: datetime) -> list[Hour]:
+    """All integrations together, from the hour that holds that time, oldest first; hours without anything are left
+    out."""
+    owner = schema.integrations
+    theirs = (_table.c.integration_id == owner.c.id) & (_table.c.hour >= number(since))
+    sums = (func.sum(_table.c[name]).label(name) for name in _COUNTS)
+    query = select(_table.c.hour, *sums).join_from(owner, _table, theirs).group_by(_table.c.hour)
+    rows = connection.execute(query.order_by(_table.c.hour))
+    return [Hour(_moment(row.hour), **{name: int(getattr(row, name)) for name in _COUNTS}) for row in rows]
+
+
+def filled(found: Sequence[Hour], since: datetime, now: datetime) -> list[Hour]:
+    """The same with the hours that were left out."""
+    known = {hour.begins: hour for hour in found}
+    return [known.get(begins, Hour(begins)) for begins in every(since, now)]
+
+
 def every(since: datetime, now: datetime) -> Iterator[datetime]:
     """The beginnings of the hours from the one that holds `since` to the present one."""
     return (_moment(hour) for hour in range(number(since), number(now) + 1))

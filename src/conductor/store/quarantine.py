@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from conductor.core import clock
 from conductor.core.schedule import Span
@@ -57,6 +57,11 @@ def _add(connection: Connection, integration_id: int, poll_id: int, item: Quaran
     }
     connection.execute(insert(_table), row)
     return True
+
+
+def count(connection: Connection) -> int:
+    """How many records were set aside."""
+    return int(connection.execute(select(func.count()).select_from(_table)).scalar_one())
 
 
 def _note(item: Quarantined) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from fastapi import FastAPI
@@ -21,6 +22,7 @@ from conductor.web import (
     guides,
     integration_edit,
     integrations,
+    live,
     login,
     operating,
     people,
@@ -42,6 +44,7 @@ PAGES = (
     login,
     account,
     dashboard,
+    live,
     integration_edit,
     integrations,
     backfills,
@@ -64,6 +67,7 @@ def create_app(system: Any, *, local: bool = False) -> FastAPI:
     app.state.pages = Pages(app.state.assets)
     app.state.throttle = Throttle()
     app.state.turns = Turns()
+    app.state.stopping = asyncio.Event()
     _add_routes(app)
     errors.install(app)
     _add_middleware(app, local=local)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from conductor.store.hours import Hour
+from conductor.core.poll import Gap
+from conductor.store.hours import LENGTH, Hour
 
 CELL, BAR, HEIGHT = 8, 6, 16  # of the strip, in its own units
+WIDE, TALL, STEP = 720, 120, 30  # of the bars: the box, and a column with its space
 FULL, HALF, THIN = HEIGHT, HEIGHT // 2, 2
 
 
@@ -18,6 +21,64 @@ class Strip:
     width: int
     paths: Mapping[str, str]
     label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a column: whose it is by number, and where it stands."""
+
+    kind: int
+    y: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """An hour of the chart: its pieces from the bottom up, its total, and whether something of it was not collected."""
+
+    begins: datetime
+    x: int
+    pieces: Sequence[Piece]
+    total: int
+    missed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Bars:
+    """Stacked columns in a box of `WIDE` by `TALL`, an hour each; `most` is what the top of the box stands for."""
+
+    columns: Sequence[Column]
+    most: int
+
+
+def bars(series: Sequence[Sequence[Hour]], gaps: Sequence[Gap]) -> Bars:
+    """New events an hour, one series upon the other. All series have the same hours."""
+    totals = [sum(hour.new for hour in column) for column in zip(*series, strict=True)]
+    most = max(totals, default=0)
+    columns = []
+    for at, column in enumerate(zip(*series, strict=True)):
+        begins = column[0].begins
+        missed = any(gap.begins < begins + LENGTH and gap.ends >= begins for gap in gaps)
+        columns.append(Column(begins, STEP * at, _pieces([hour.new for hour in column], most), totals[at], missed))
+    return Bars(columns, most)
+
+
+def rest(total: Sequence[Hour], shown: Sequence[Sequence[Hour]]) -> list[Hour]:
+    """What is left of all when some are shown by themselves."""
+    return [
+        Hour(whole.begins, new=max(0, whole.new - sum(hour.new for hour in parts)))
+        for whole, *parts in zip(total, *shown, strict=True)
+    ]
+
+
+def _pieces(counts: Sequence[int], most: int) -> list[Piece]:
+    pieces, top = [], float(TALL)
+    for kind, count in enumerate(counts):
+        height = round(TALL * count / most, 2) if most else 0.0
+        top -= height
+        if count:
+            pieces.append(Piece(kind, round(top, 2), height))
+    return pieces
 
 
 def strip(hours: Sequence[Hour]) -> Strip:

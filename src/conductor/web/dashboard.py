@@ -1,4 +1,4 @@
-"""The dashboard: how much came in, how all sources are, and what needs a person."""
+"""The dashboard: how much came in, how all sources are, what needs a person; the stages, the parts and the machine."""
 
 from __future__ import annotations
 
@@ -10,35 +10,86 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from conductor.core import clock
 from conductor.core.health import State
-from conductor.operations import workers
+from conductor.operations import figures, history, workers
 from conductor.operations.integrations import Status
-from conductor.web import shell
+from conductor.operations.system import System
+from conductor.store.hours import LENGTH
+from conductor.web import charts, shell, show
 from conductor.web.auth import Viewer
+from conductor.web.integrations import connectors
 from conductor.web.render import pages
 
 COLORS = (("green", "●", "healthy"), ("amber", "▲", "attention"), ("red", "■", "failed"), ("grey", "○", "off"))
 CALM = (State.HEALTHY, State.CATCHING_UP, State.OFF, State.WAITING)
 FAR_AWAY = timedelta(days=36_525)
+TABS = {"overview": "Overview", "pipeline": "Pipeline", "services": "Services", "system": "System"}
+BY_THEMSELVES = 5  # sources in the chart; the others are one
+NEEDING, LISTED = 10, 20  # lines that need attention, sources below
 router = APIRouter(dependencies=[shell.Shell], include_in_schema=False)
 
 
 @router.get("/")
-async def show(request: Request, user: Viewer) -> Response:
+async def page(request: Request, user: Viewer, tab: str = "overview") -> Response:
     """The page."""
-    found = shell.statuses(request)
+    found, system = shell.statuses(request), request.app.state.system
+    tab = tab if tab in TABS else "overview"
+    context: dict[str, Any] = {"tab": tab, "tabs": TABS, "statuses": found, "connectors": connectors(request)}
+    if found:
+        context |= await _OF_TAB[tab](system, found)
+    return pages(request).answer(request, "dashboard.html", **context)
+
+
+async def _overview(system: System, found: list[Status]) -> dict[str, Any]:
     by_color = Counter(status.health.state.color for status in found)
-    context: dict[str, Any] = {
-        "statuses": found,
-        "events": sum(status.events_24h for status in found),
-        "workers": await workers.living(request.app.state.system),
+    largest = [status for status in sorted(found, key=_events, reverse=True) if status.events_24h][:BY_THEMSELVES]
+    flow = await figures.flow(system, [status.integration.id for status in largest])
+    alone = [flow.by_source[status.integration.id] for status in largest]
+    listed = sorted(found, key=lambda status: (_urgency(status), status.integration.name))[:LISTED]
+    days = await history.days(system, [status.integration.id for status in listed])
+    needing = [status for status in sorted(found, key=_urgency) if status.health.state not in CALM]
+    names = [status.integration.name for status in largest]
+    return {
+        "flow": flow,
+        "bars": charts.bars([*alone, charts.rest(flow.hours, alone)], flow.gaps),
+        "legend": names if sum(map(_events, largest)) >= flow.new else [*names, "others"],
         "counts": [(color, shape, word, by_color[color]) for color, shape, word in COLORS],
-        "needing": sorted((status for status in found if status.health.state not in CALM), key=_urgency),
+        "needing": needing[:NEEDING],
+        "more_needing": len(needing) - NEEDING,
+        "listed": listed,
+        "days": {id_: charts.strip(day) for id_, day in days.items()},
         "nearest": min((status for status in found if status.loss_at), key=_loss, default=None),
         "furthest": min((status for status in found if status.covered_until), key=_covered, default=None),
-        "connectors": list(request.app.state.system.catalog.connectors.values()),
+        "stages": await figures.pipeline(system),
+        "iso": clock.to_text,
+        "hour": LENGTH,
     }
-    return pages(request).answer(request, "dashboard.html", **context)
+
+
+async def _pipeline(system: System, found: list[Status]) -> dict[str, Any]:
+    return {"stages": await figures.pipeline(system), "duplicates": figures.duplicates(system)}
+
+
+async def _services(system: System, found: list[Status]) -> dict[str, Any]:
+    return {
+        "services": figures.services(system),
+        "lines": figures.last_lines(),
+        "started": clock.now() - figures.uptime(),
+        "workers": await workers.living(system),
+    }
+
+
+async def _system(system: System, found: list[Status]) -> dict[str, Any]:
+    room = await figures.room(system, sum(map(_events, found)))
+    return {"room": room, "retention": system.settings.retention_days, "size": show.size}
+
+
+_OF_TAB = {"overview": _overview, "pipeline": _pipeline, "services": _services, "system": _system}
+
+
+def _events(status: Status) -> int:
+    return status.events_24h
 
 
 def _urgency(status: Status) -> tuple[int, float]:

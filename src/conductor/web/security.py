@@ -39,7 +39,7 @@ DEEPEST_JSON = 64  # brackets within brackets
 BODY_PATIENCE = 30.0  # seconds for a whole body
 API = "/api/"
 API_HEADER = "x-conductor"
-ROUTINE = ("/static/", "/healthz", "/readyz", "/metrics")  # what nobody decided to ask for
+ROUTINE = ("/static/", "/healthz", "/readyz", "/metrics", "/live")  # what nobody decided to ask for
 REFRESH = b"refresh=1"  # in the query of a page that renews itself
 
 _STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"')

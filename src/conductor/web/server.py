@@ -64,6 +64,7 @@ def is_loopback(host: str) -> bool:
 
 async def serve(app: FastAPI, listening: Listening, stop: asyncio.Event) -> None:
     """Answer browsers until `stop` is set, then finish the requests in hand."""
+    app.state.stopping = stop
     tls: dict[str, Any] = {"ssl_certfile": listening.certificate, "ssl_keyfile": listening.key}
     await _serve(
         uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, **_QUIET, **tls), listening.socket, stop

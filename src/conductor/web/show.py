@@ -48,6 +48,15 @@ def number(value: float) -> str:
     return f"{value:,.0f}"
 
 
+def size(count: float) -> str:
+    """Bytes as KB, MB or GB, of a thousand each."""
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" or count >= 100 else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:,.1f} TB"
+
+
 def zone(name: str) -> zoneinfo.ZoneInfo:
     """A user's time zone; UTC when the host no longer knows it."""
     try:

@@ -202,3 +202,46 @@ document.addEventListener("htmx:after:swap", (event) => {
   offerToCopy();
   document.querySelector("#form [data-focus]")?.focus();
 });
+
+// A page that lives: told by the server that something has changed, or else asking every 5 s. Not while nobody looks.
+const SILENCE = 20_000; // ms, after which the server is asked
+if (document.querySelector("[data-live]")) {
+  const word = document.querySelector("#live");
+  let source, asking, silence;
+  const say = (text) => {
+    if (word.textContent !== text) word.textContent = text;
+    word.classList.toggle("on", text === "Live");
+  };
+  const refresh = () => window.htmx?.trigger("[data-live]", "refresh");
+  const ask = () => {
+    say("Updating every 5 s");
+    asking ??= setInterval(refresh, 5000);
+  };
+  const heard = () => {
+    clearInterval(asking);
+    clearTimeout(silence);
+    asking = undefined;
+    silence = setTimeout(ask, SILENCE);
+    say("Live");
+  };
+  const stop = () => {
+    source?.close();
+    clearInterval(asking);
+    clearTimeout(silence);
+    asking = undefined;
+    say("Paused");
+  };
+  const start = () => {
+    source?.close();
+    source = new EventSource("/live?refresh=1");
+    source.addEventListener("tick", () => (heard(), refresh()));
+    source.addEventListener("error", () => {
+      if (source.readyState !== EventSource.CLOSED) return asking || say("Reconnecting…");
+      ask();
+      setTimeout(() => document.hidden || start(), SILENCE);
+    });
+    silence = setTimeout(ask, 5000);
+  };
+  document.addEventListener("visibilitychange", () => (document.hidden ? stop() : start()));
+  if (!document.hidden) start();
+}
