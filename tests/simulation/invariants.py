@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from simulation.world import World
 
 SLACK = 10.0  # seconds that an event may take beyond one interval until it is committed, when nothing goes wrong
+TAKES_EFFECT = 5.0  # seconds in which an edit does
 WAITING_MOST = 500  # writes waiting at the database
 TASKS_MOST = 400  # of one process
 INDEX_LAG = 60.0  # seconds from commit to searchable, when nothing goes wrong
@@ -207,7 +208,8 @@ class Watch:
         """I6: an interval is an interval, unless somebody asked, or something failed.
 
         A process that starts after its clock was set back takes the last change of an integration for later than its
-        last poll, and polls at once: one poll too many at such a start, which is let pass.
+        last poll, and polls at once: one poll too many at such a start, which is let pass. An edit takes effect within
+        five seconds, of a process that is not paused, by a poll at once, though one may just have begun.
         """
         interval, since = self._interval(known), known.polled_at
         known.polled_at = now
@@ -217,12 +219,18 @@ class Watch:
         jumped = max(self.world.jumped.values(), default=-1e9)
         if (
             self._asked(known.name)
-            or known.touched_at > since
+            or max(known.touched_at, *self._went_on(known.touched_at)) > since - TAKES_EFFECT
             or jumped > since
             or (started > since and self.world.clocks_differ)
         ):
             return
         self.fail("I6", f"{known.name} polls again after {now - since:.1f} s of {interval:.0f} s")
+
+    def _went_on(self, moment: float) -> Iterator[float]:
+        """When processes went on that were paused at that moment."""
+        running = (worker.process for worker in self.world.workers if worker.process is not None)
+        yield from (process.paused_until for process in running if process.paused_until > moment)
+        yield moment
 
     def _asked(self, name: str) -> bool:
         """Whether an operator's wish is still being done."""

@@ -57,6 +57,25 @@ def lost_span(
     return Span(reached, oldest) if reached < oldest else None
 
 
+@dataclass(frozen=True, slots=True)
+class Both:
+    """One moment by our clock, and by the vendor's."""
+
+    here: datetime
+    there: datetime
+
+
+def waited(since: datetime, told: Both | None, now: datetime, there: datetime | None) -> timedelta:
+    """How long it is since the first of a row of failed polls, which began at `since` by our clock.
+
+    From the first one that heard of the vendor's time (`told`) it is counted by the vendor's clock, of which `there` is
+    the present time: ours may have been set since.
+    """
+    if told is None or there is None:
+        return now - since
+    return max(timedelta(0), told.here - since) + (there - told.there)
+
+
 def lost_start(now: datetime, retention: timedelta, waited: timedelta, start: datetime | None) -> Span | None:
     """What the vendor deleted while the very first poll failed for so long; None when it did not take long.
 

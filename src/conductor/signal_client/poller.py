@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import aclosing, suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from conductor.core import clock, schedule
@@ -97,7 +98,7 @@ class Poller:
         self._tools.database.check_room()
         if self._position is None:
             self._position = await self._take_over()
-        started = clock.now()
+        started, begun = clock.now(), asyncio.get_running_loop().time()
         self._source.http.usage = usage = Usage()
         position = self._position
         poll_id = await self._tools.write(lambda connection: polls.begin(connection, position, started))
@@ -108,6 +109,7 @@ class Poller:
             with suppress(StorePaused):  # taking over closes the record then
                 await self._tools.write(lambda connection: polls.interrupt(connection, integration_id, now))
             raise
+        outcome = replace(outcome, vendor_at=self._by_vendor(begun))
         await self._source.http.close()
         poll = await self._tools.write(lambda connection: polls.end(connection, poll_id, outcome, clock.now()))
         self._tools.tell(self.integration, poll)
@@ -183,6 +185,11 @@ class Poller:
         self._patience.succeeded()
         return outcome.good(usage, complete=complete, facts=self._oddities.facts(usage))
 
+    def _by_vendor(self, begun: float) -> datetime | None:
+        """The vendor's time at that time of the loop's clock; None while it has not told."""
+        now = self._source.http.vendor_time
+        return now and now - timedelta(seconds=asyncio.get_running_loop().time() - begun)
+
     async def _collect(self, poll_id: int) -> bool:
         """One pass; whether it reached the end of the log. A lost position is told as a gap, and read on from."""
         try:
@@ -257,10 +264,11 @@ class Poller:
         here, integration_id = self._here, self.integration.id
         if here.checkpoint is not None or here.covered_until is not None:
             return
-        since = await self._tools.database.read(lambda connection: polls.failing_since(connection, integration_id))
-        if since is None:
+        failed = await self._tools.database.read(lambda connection: polls.failures(connection, integration_id))
+        if failed is None:
             return
-        config, waited = self._source.config, clock.now() - since
+        config = self._source.config
+        waited = schedule.waited(failed.since, failed.told, clock.now(), self._source.http.vendor_time)
         lost = schedule.lost_start(self._source.http.now, config.retention(here.seen), waited, config.start)
         if lost is not None:
             await self._record_gap(lost.begins, lost.ends)

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, 
 from conductor.core import clock
 from conductor.core.errors import NotFound
 from conductor.core.poll import OK, RUNNING, Exchange, Poll
+from conductor.core.schedule import Both
 from conductor.store import audit, exchanges, hours, journal, schema
 from conductor.store.journal import LIVE, Position
 
@@ -37,6 +38,7 @@ class Outcome:
     rate_limit: int | None = None
     rate_remaining: int | None = None
     exchanges: Sequence[Exchange] = ()
+    vendor_at: datetime | None = None  # when it began, by the vendor's clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ def end(connection: Connection, poll_id: int, outcome: Outcome, now: datetime) -
         "complete": outcome.complete,
         "rate_limit": outcome.rate_limit,
         "rate_remaining": outcome.rate_remaining,
+        "vendor_at": None if outcome.vendor_at is None else clock.to_micros(outcome.vendor_at),
     }
     connection.execute(_END, values)
     exchanges.add(connection, poll_id, outcome.exchanges)
@@ -175,6 +178,14 @@ class Latest:
     running_since: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """A row of failed polls: when the first began, and when the first began that heard of the vendor's time."""
+
+    since: datetime
+    told: Both | None
+
+
 def latest(connection: Connection, integration_ids: Sequence[int]) -> dict[int, Latest]:
     """For each of these integrations, in a few statements whatever their number; for none, in no statement."""
     if not integration_ids:
@@ -196,9 +207,16 @@ def latest(connection: Connection, integration_ids: Sequence[int]) -> dict[int, 
     }
 
 
-def failing_since(connection: Connection, integration_id: int) -> datetime | None:
-    """When the first poll began that failed, with no good one after it."""
-    return _failing_since(connection, [integration_id]).get(integration_id)
+def failures(connection: Connection, integration_id: int) -> Failures | None:
+    """The present row of failures; None when the last poll was a good one."""
+    since = _failing_since(connection, [integration_id]).get(integration_id)
+    if since is None:
+        return None
+    good = select(func.max(_table.c.id)).where(_live(integration_id), _table.c.result == OK).scalar_subquery()
+    told = (_table.c.id > func.coalesce(good, 0), _table.c.vendor_at.is_not(None), _table.c.result != OK)
+    query = select(_table.c.started_at, _table.c.vendor_at).where(_live(integration_id), *told)
+    row = connection.execute(query.order_by(_table.c.id).limit(1)).one_or_none()
+    return Failures(since, None if row is None else Both(clock.from_micros(row[0]), clock.from_micros(row[1])))
 
 
 def last_behind(connection: Connection, integration_id: int, moment: datetime) -> datetime | None:
@@ -257,6 +275,10 @@ def _newest_id(condition: Any) -> Any:
     thousand integrations have millions of polls."""
     theirs = (_table.c.integration_id == _owner.c.id, _table.c.lane == LIVE, condition)
     return select(_table.c.id).where(*theirs).order_by(_table.c.id.desc()).limit(1).correlate(_owner).scalar_subquery()
+
+
+def _live(integration_id: int) -> ColumnElement[bool]:
+    return and_(_table.c.integration_id == integration_id, _table.c.lane == LIVE)
 
 
 def _conditions(wanted: Wanted) -> Iterator[ColumnElement[bool]]:

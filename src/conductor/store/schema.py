@@ -159,6 +159,7 @@ polls = Table(
     Column("position_to", BigInteger),
     Column("rate_limit", Integer),
     Column("rate_remaining", Integer),
+    Column("vendor_at", BigInteger, comment="when it began, by the vendor's clock; NULL while that had not told"),
     sqlite_autoincrement=True,
 )
 Index("ix_polls_integration_started", polls.c.integration_id, polls.c.started_at)

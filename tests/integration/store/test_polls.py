@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection
 
+from conductor.core.schedule import Both
 from conductor.core.signal import Checkpoint, Signal
 from conductor.store import integrations, journal, polls
 from conductor.store.journal import Page, Position
-from conductor.store.polls import Latest, Outcome, Wanted
+from conductor.store.polls import Failures, Latest, Outcome, Wanted
 
 NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
 GOOD = Outcome("ok", complete=True)
@@ -171,3 +173,18 @@ def test_polls_are_listed_by_result_events_and_length(connection: Connection, po
     assert listed(events=True) == [running]
     assert listed(longer=timedelta(minutes=7)) == [running]
     assert listed(longer=timedelta(minutes=8)) == []
+
+
+def test_a_row_of_failures_tells_when_it_began_and_when_the_vendor_told_its_time(
+    connection: Connection, position: Position
+) -> None:
+    here = position.integration_id
+    assert polls.failures(connection, here) is None
+    poll(connection, position, 0, replace(BAD, vendor_at=at(-60)))
+    poll(connection, position, 1, replace(GOOD, vendor_at=at(-59)))
+    assert polls.failures(connection, here) is None
+    poll(connection, position, 2, BAD)
+    assert polls.failures(connection, here) == Failures(at(2), None)
+    poll(connection, position, 3, replace(BAD, vendor_at=at(-57)))
+    poll(connection, position, 4, replace(BAD, vendor_at=at(-56)))
+    assert polls.failures(connection, here) == Failures(at(2), Both(at(3), at(-57)))

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conductor.core import schedule
-from conductor.core.schedule import Span
+from conductor.core.schedule import Both, Span
 
 NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
-DAY = timedelta(days=1)
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 MOMENTS = st.none() | st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC))
 SPANS = st.timedeltas(timedelta(hours=1), timedelta(days=30))
 
@@ -90,3 +90,20 @@ def test_data_is_lost_from_the_moment_that_was_foretold(
     lost = schedule.lost_span(at + moment, retention, checkpoint, covered)
     assert lost is not None
     assert lost.ends - lost.begins == moment
+
+
+@pytest.mark.parametrize(
+    ("told", "there", "wanted"),
+    [
+        (None, None, 3 * HOUR),
+        (None, NOW, 3 * HOUR),  # the vendor never told: our clock is all there is
+        (Both(NOW - 3 * HOUR, NOW - 5 * HOUR), None, 3 * HOUR),
+        (Both(NOW - 3 * HOUR, NOW - 5 * HOUR), NOW, 5 * HOUR),  # ours was set back by two hours
+        (Both(NOW - 2 * HOUR, NOW - 5 * HOUR), NOW, 6 * HOUR),  # an hour before it told
+        (Both(NOW - 4 * HOUR, NOW - 5 * HOUR), NOW, 5 * HOUR),  # set back meanwhile
+    ],
+)
+def test_how_long_it_failed_is_counted_by_the_vendors_clock(
+    told: Both | None, there: datetime | None, wanted: timedelta
+) -> None:
+    assert schedule.waited(NOW - 3 * HOUR, told, NOW, there) == wanted
