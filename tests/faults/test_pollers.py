@@ -19,7 +19,7 @@ from conductor.core.errors import ConductorError, Conflict
 from conductor.core.health import State
 from conductor.core.signal import Checkpoint, SignalBatch
 from conductor.observe import Metrics
-from conductor.operations import integrations, upkeep
+from conductor.operations import history, integrations, upkeep
 from conductor.simulator.faults import Fault
 from conductor.simulator.tenant import TenantSpec
 from conductor.store import journal
@@ -128,20 +128,20 @@ def test_f61_after_a_stall_of_half_an_hour_there_is_one_poll_not_six(tmp_path: P
             await it.add(polling_interval=5)
             await integrations.set_enabled(it.system, "prod", True, by="ana")
             await until(lambda: it.system.supervisor.next_poll_at(1) is not None and it.world.stats.total("logs"))
-            before = len(await integrations.recent_polls(it.system, "prod"))
+            before = len(await history.recent_polls(it.system, "prod"))
             loop = asyncio.get_running_loop()
             assert isinstance(loop, HastyLoop)
             deadline = loop.time() + HALF_AN_HOUR
             loop._hasty.ahead += HALF_AN_HOUR
             await until(lambda: _finished_more_than(it, before))
             assert loop.time() < deadline + 250  # less than one interval later
-            assert len(await integrations.recent_polls(it.system, "prod")) == before + 1
+            assert len(await history.recent_polls(it.system, "prod")) == before + 1
 
     run_hastily(work())
 
 
 async def _finished_more_than(it: Collecting, count: int) -> bool:
-    polls = await integrations.recent_polls(it.system, "prod")
+    polls = await history.recent_polls(it.system, "prod")
     return len(polls) > count and polls[0].finished_at is not None
 
 
@@ -188,4 +188,4 @@ def test_f62_a_poller_that_crashes_is_tried_again_ever_more_slowly_while_others_
 
 
 async def _crashed(it: Collecting, times: int) -> bool:
-    return len(await integrations.recent_polls(it.system, "bad")) >= times
+    return len(await history.recent_polls(it.system, "bad")) >= times

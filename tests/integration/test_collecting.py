@@ -63,6 +63,23 @@ def test_f31_f34_a_late_event_is_not_missed_without_a_date_and_with_our_clock_ah
     run(work)
 
 
+def test_f34_what_is_covered_is_never_told_by_our_clock_that_is_ahead(tmp_path: Path) -> None:
+    """Found by the simulation's seed 86: the gap after a long outage began an hour late."""
+
+    async def work() -> None:
+        there = clock.now() - timedelta(hours=1)
+        async with collecting(tmp_path, now=lambda: there) as it:
+            it.world.faults.add(Fault("no_date", endpoint="any"))
+            await it.add()
+            for _ in range(2):  # with events of the present, and then without any
+                await it.poll()
+                covered = (await integrations.status(it.system, "prod")).covered_until
+                assert covered is not None
+                assert covered <= there - timedelta(minutes=5)
+
+    run(work)
+
+
 def test_it_keeps_the_exact_bytes_in_journal_and_search(tmp_path: Path) -> None:
     async def work() -> None:
         async with collecting(tmp_path, TenantSpec(history=60, days=1, shape="odd")) as it:

@@ -17,7 +17,7 @@ from conductor.core import clock
 from conductor.core.backfill import AUDIT, LATE
 from conductor.core.health import State
 from conductor.operations import backfills as operations
-from conductor.operations import gaps, integrations, retention, search
+from conductor.operations import gaps, history, integrations, retention, search
 from conductor.outbound.guard import Policy
 from conductor.settings import Settings
 from conductor.signal_client.assembly import Assembly, Egress
@@ -251,7 +251,7 @@ def test_f31_records_later_than_the_overlap_are_found_by_the_audit_told_and_look
             assert sorted(await it.ids()) == it.world.log_ids()
             unseen = it.system.metrics.registry.get_sample_value
             names = {"integration": "prod", "connector": "auth0"}
-            records = await integrations.recent_polls(it.system, "prod", 500)
+            records = await history.recent_polls(it.system, "prod", 500)
             found = sum(poll.new for poll in records if poll.lane != "live")
             assert unseen("conductor_audit_unseen_total", names) == found >= len(missed)
             assert (unseen("conductor_lateness_seconds", names) or 0) > 0
@@ -374,7 +374,7 @@ def test_f60_a_backlog_of_days_is_read_within_the_share_and_delays_nobody_else(t
             assert requests >= 60
             assert took >= (requests - 11) / (16 * 0.2)  # enterprise allows 16 a second, with a burst of 50
             assert (await integrations.status(it.system, "neighbour")).good is not None
-            calm = [poll for poll in await integrations.recent_polls(it.system, "calm") if poll.result == "ok"]
+            calm = [poll for poll in await history.recent_polls(it.system, "calm") if poll.result == "ok"]
             waits = [(after.started_at - before.started_at) for before, after in zip(calm[1:], calm, strict=False)]
             assert calm
             assert len(waits) + 1 >= took // 60

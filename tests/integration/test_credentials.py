@@ -15,7 +15,7 @@ from worlds import Collecting, collecting, collecting_in_jumps, run
 from conductor.core import clock
 from conductor.core.health import State
 from conductor.core.poll import Poll
-from conductor.operations import integrations
+from conductor.operations import history, integrations
 from conductor.signal_client.poller import Poller
 from conductor.simulator.faults import Fault
 from conductor.simulator.tenant import TenantSpec
@@ -46,7 +46,7 @@ async def polling(it: Collecting) -> AsyncIterator[Poller]:
 async def finished(it: Collecting, count: int) -> list[Poll]:
     """The first so many polls, once they have ended, oldest first."""
     while True:
-        polls = [poll for poll in await integrations.recent_polls(it.system, "prod") if poll.finished_at]
+        polls = [poll for poll in await history.recent_polls(it.system, "prod") if poll.finished_at]
         if len(polls) >= count:
             return polls[::-1][:count]
         await asyncio.sleep(50)
@@ -205,7 +205,7 @@ def test_f07_a_rotation_that_takes_its_time_needs_nobody_for_five_minutes(tmp_pa
                 assert {(poll.result, poll.needs_person) for poll in failing} == {("auth0.token.badsecret", False)}
                 rotate(it)
                 it.world.faults.clear()
-                while (await integrations.recent_polls(it.system, "prod"))[0].result != "ok":
+                while (await history.recent_polls(it.system, "prod"))[0].result != "ok":
                     await asyncio.sleep(20)
             await it.index()
             assert sorted(await it.ids()) == it.world.log_ids()

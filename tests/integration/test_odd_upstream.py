@@ -17,7 +17,7 @@ from worlds import Collecting, collecting, collecting_in_jumps, run
 from conductor.core import clock
 from conductor.core.health import State
 from conductor.core.poll import Poll
-from conductor.operations import integrations
+from conductor.operations import history, integrations
 from conductor.signal_client.poller import Poller
 from conductor.simulator.events import Event
 from conductor.simulator.faults import Fault
@@ -46,7 +46,7 @@ async def polling(it: Collecting, *names: str) -> AsyncIterator[None]:
 
 async def polls(it: Collecting, name: str = "prod") -> list[Poll]:
     """Finished live polls, oldest first."""
-    found = await integrations.recent_polls(it.system, name, 500)
+    found = await history.recent_polls(it.system, name, 500)
     return [poll for poll in reversed(found) if poll.finished_at and poll.lane == journal.LIVE]
 
 
@@ -354,7 +354,7 @@ def test_f58_one_made_again_under_the_old_name_is_another_one(tmp_path: Path) ->
             poll = await it.poll()
             assert poll.new >= 140  # from its own beginning, and the old one's records count for nothing
             assert poll.duplicates == 0
-            assert len(await integrations.recent_polls(it.system, "prod")) == 1
+            assert len(await history.recent_polls(it.system, "prod")) == 1
             assert set(await it.ids()) >= set(it.world.log_ids())
 
     run(work)
@@ -388,7 +388,7 @@ def test_f59_a_change_in_its_sleep_takes_effect_now_and_nobody_polls_twice(tmp_p
             await integrations.set_enabled(it.system, "prod", False, by="ana")
             it.system.supervisor.stop()
             await running
-            found = await integrations.recent_polls(it.system, "prod")
+            found = await history.recent_polls(it.system, "prod")
             for later, earlier in itertools.pairwise(found):
                 assert earlier.finished_at is not None
                 assert earlier.finished_at <= later.started_at

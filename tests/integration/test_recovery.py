@@ -15,7 +15,7 @@ from conductor import app
 from conductor.catalog import Catalog, load
 from conductor.core import clock
 from conductor.core.signal import Checkpoint, Signal
-from conductor.operations import integrations
+from conductor.operations import history, integrations
 from conductor.simulator.faults import Fault
 from conductor.simulator.tenant import TenantSpec
 from conductor.store import backfills, gaps
@@ -96,7 +96,7 @@ def test_a_killed_process_goes_on_where_the_last_page_was_committed(tmp_path: Pa
             await catch_up(it)
             done = await told(it, wanted)
             assert (done.state, done.new) == ("done", len(within(it, now - 5 * DAY, now - DAY)))
-            open_records = [poll for poll in await integrations.recent_polls(it.system, "prod") if not poll.finished_at]
+            open_records = [poll for poll in await history.recent_polls(it.system, "prod") if not poll.finished_at]
             assert open_records == []
 
     run(work)
@@ -122,7 +122,7 @@ def test_live_collection_waits_for_one_page_at_the_most(tmp_path: Path) -> None:
                     it.world.stats.clear()
                 running.stop()
                 await task
-                lanes = {poll.lane for poll in await integrations.recent_polls(it.system, "prod")}
+                lanes = {poll.lane for poll in await history.recent_polls(it.system, "prod")}
                 assert lanes == {"live", "backfill"}
 
     run(work)
@@ -141,7 +141,7 @@ def test_a_failed_page_backs_off_and_leaves_the_tile_alone(tmp_path: Path) -> No
                 assert pause is not None
                 assert 70 < pause <= 77
                 assert (await running.behind() or 0) > 70  # it asks nothing before that time
-                failed = (await integrations.recent_polls(it.system, "prod"))[0]
+                failed = (await history.recent_polls(it.system, "prod"))[0]
                 assert (failed.lane, failed.result) == ("backfill", "auth0.rate.limited")
                 status = await integrations.status(it.system, "prod")
                 assert status.last is not None

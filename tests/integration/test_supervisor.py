@@ -19,7 +19,7 @@ from conductor.core.errors import Conflict
 from conductor.core.health import State
 from conductor.core.integration import Integration
 from conductor.core.signal import Checkpoint, SignalBatch
-from conductor.operations import integrations
+from conductor.operations import history, integrations
 from conductor.signal_client import supervisor
 from conductor.signal_client.assembly import Assembly, Source
 from conductor.simulator.faults import Fault
@@ -113,7 +113,7 @@ def test_a_crash_is_contained_told_and_healed(
             told = await integrations.status(it.system, "bad")
             assert told.health.code == "poller.crashed"
             async with asyncio.timeout(WITHIN):
-                while len(await integrations.recent_polls(it.system, "bad")) < 2:
+                while len(await history.recent_polls(it.system, "bad")) < 2:
                     await asyncio.sleep(0.05)
 
     with caplog.at_level(logging.ERROR):
@@ -190,9 +190,9 @@ def test_poll_now_beside_a_poller_that_is_being_made_fences_nobody(tmp_path: Pat
                 await integrations.set_enabled(it.system, "prod", False, by="ana")
             await integrations.set_enabled(it.system, "prod", True, by="ana")
             await becomes(it, "prod", State.HEALTHY)
-            last = (await integrations.recent_polls(it.system, "prod"))[0].id
+            last = (await history.recent_polls(it.system, "prod"))[0].id
             await integrations.poll_now(it.system, "prod")
-            assert (await integrations.recent_polls(it.system, "prod"))[0].id > last
+            assert (await history.recent_polls(it.system, "prod"))[0].id > last
 
     run(work)
 

@@ -36,6 +36,7 @@ class _Pass:
     durable: Checkpoint | None
     overlap: timedelta
     first: datetime | None = None
+    dated: bool = False  # `first` is Auth0's word, not our clock's
     frozen: bool = False
     take: int = TAKE
 
@@ -143,12 +144,13 @@ class Connector:
                     yield await self._step_over(api, where, error)
                 where.take = max(1, where.take // 2)
                 continue
-            where.first = where.first or answer.date
+            if where.first is None:
+                where.first, where.dated = answer.date, answer.dated
             where.take = min(TAKE, where.take * 2)
             signals = page.signals(answer.body)
             last = max((signal.id for signal in signals if not signal.id.startswith(page.SYNTHETIC)), default="")
             if not signals:
-                yield SignalBatch((), where.durable, where.first - where.overlap, notices=_notices(where.head))
+                yield SignalBatch((), where.durable, _covered(where), notices=_notices(where.head))
                 return
             if last <= where.head:  # everything behind the position lies before it: there is no getting on
                 yield SignalBatch(signals, where.durable, stalled=True)
@@ -156,7 +158,7 @@ class Connector:
             _advance(where, signals, last, _reliable(answer, last))
             taken = log_ids.log_id_time(last)
             reached = taken is not None and taken >= where.first  # else a busy tenant never ends
-            covered = where.first - where.overlap if reached else None
+            covered = _covered(where) if reached else None
             yield SignalBatch(signals, where.durable, covered, notices=_notices(last))
             if reached:
                 return
@@ -200,7 +202,7 @@ class Connector:
         answer = await api.logs({"per_page": "1", "fields": "log_id", "include_fields": "true"})
         newest = page.signals(answer.body)
         if not newest:
-            return _Start("", SignalBatch((), None, answer.date - self._overlap))
+            return _Start("", SignalBatch((), None, answer.date - self._overlap if answer.dated else None))
         if log_ids.log_id_time(newest[0].id) is None:
             return await self._start_at_oldest(api)
         begin = self._config.start or answer.date - LONGEST_RETENTION - timedelta(days=1)
@@ -224,6 +226,15 @@ def _reliable(answer: Answer, last: str) -> datetime:
     served is from the future, so the newest tells how late it is at the least."""
     taken = log_ids.log_id_time(last)
     return answer.date if answer.dated or taken is None else min(answer.date, taken)
+
+
+def _covered(where: _Pass) -> datetime | None:
+    """Up to when this pass has read everything. Our own clock may be hours ahead: without Auth0's Date nothing is sure
+    beyond the newest record that was served."""
+    if where.first is None:
+        return None
+    taken = None if where.dated else log_ids.log_id_time(where.head)
+    return (where.first if taken is None else min(where.first, taken)) - where.overlap
 
 
 def _notices(head: str) -> tuple[str, ...]:
