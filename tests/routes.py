@@ -16,6 +16,7 @@ from conductor import catalog
 from conductor.core.errors import NotFound
 from conductor.observe import Pulse
 from conductor.operations import accounts, sessions
+from conductor.operations.system import Options
 from conductor.store import schema
 from conductor.store.database import Database, sqlite_url
 from conductor.store.vault import Vault
@@ -49,6 +50,7 @@ ACCESS = {
     "POST /account": VIEWER,
     "POST /account/look": VIEWER,
     "GET /live": VIEWER,
+    "GET /admin/settings/general": ADMIN,
     "POST /account/password": VIEWER,
     "POST /account/sessions": VIEWER,
     "GET /": VIEWER,
@@ -182,7 +184,7 @@ async def story(folder: Path, tell: Callable[[World], Awaitable[Any]], *, local:
         analytics=_Analytics(),
         supervisor=SimpleNamespace(poll_now=None),
         pulse=Pulse(),
-        settings=SimpleNamespace(base_url=ORIGIN, retention_days=90),
+        settings=Options(ORIGIN),
     )
     try:
         app = create_app(system, local=local)

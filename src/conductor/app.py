@@ -25,7 +25,7 @@ from conductor.operations import accounts, keys, retention, upkeep
 from conductor.operations.system import Options, System
 from conductor.outbound.client import Opener
 from conductor.outbound.guard import Policy
-from conductor.settings import Settings
+from conductor.settings import Settings, told
 from conductor.signal_client.assembly import Assembly, Egress
 from conductor.signal_client.membership import Membership
 from conductor.signal_client.supervisor import Supervisor
@@ -164,7 +164,7 @@ def _system(
         indexer=indexer,
         metrics=metrics,
         pulse=pulse,
-        settings=Options(base_url, settings.retention_days, settings.data.expanduser().absolute()),
+        settings=Options(base_url, settings.retention_days, settings.data.expanduser().absolute(), told(settings)),
     )
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from conductor.core.errors import SettingsError
+from conductor.operations.system import Setting
 from conductor.outbound import guard
 
+_PASSWORD = re.compile(r"(://[^/@:]*:)[^/@]*@")
 LONGEST_RETENTION = 36_500  # days
 LARGEST_ANSWER = 256  # MiB
 
@@ -64,6 +67,17 @@ class Settings:
 def variables() -> list[tuple[str, str, Any]]:
     """Name, help and default of every variable, for the docs."""
     return [(item.metadata["name"], item.metadata["help"], item.default) for item in fields(Settings)]
+
+
+def told(settings: Settings) -> list[Setting]:
+    """Every setting as it is, and where it comes from. No password is in them."""
+    found = []
+    for item in fields(Settings):
+        name, value = item.metadata["name"], getattr(settings, item.name)
+        source = "environment" if os.environ.get(name) and _read(name, os.environ[name], item.default) == value else ""
+        source = source or ("default" if value == item.default else "option")
+        found.append(Setting(name, item.metadata["help"], _PASSWORD.sub(r"\1***@", str(value)), source))
+    return found
 
 
 def load(flags: Mapping[str, Any] | None = None) -> Settings:

@@ -101,6 +101,7 @@ def test_standard_output_holds_data_only(conductor: Conductor) -> None:
     for words in (
         ["search", "--limit", "3", "--json"],
         ["status", "--json"],
+        ["config", "show", "--json"],
         ["integration", "polls", "prod", "--json"],
         ["integration", "polls", "prod", "--id", "1", "--json"],
     ):

@@ -54,6 +54,7 @@ PAGES = {
     "API tokens": "/admin/settings/tokens",
     "audit": "/admin/audit",
     "audit, no match": "/admin/audit?q=nothing-of-that-name&last=24h",
+    "general settings": "/admin/settings/general",
     "account": "/account",
     "help": "/help",
     "the guide": "/help/auth0",

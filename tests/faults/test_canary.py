@@ -297,7 +297,16 @@ def _look(run: Run, browsers: dict[str, Browser]) -> None:
     row = json.loads(browsers["admin"].api("GET", "/artifacts/search?limit=1")[1])["rows"]
     known = {"name": PUBLIC, "id": row[0]["id"], "gap": "1", "email": "viewer@example.com"}
     api = [path for path, methods in described["paths"].items() if "get" in methods]
-    pages = ["/", "/account", "/help", "/signals/search?last=30d", f"/signals/events/{row[0]['id']}", LIST, "/metrics"]
+    pages = [
+        "/",
+        "/account",
+        "/help",
+        "/admin/settings/general",
+        "/signals/search?last=30d",
+        f"/signals/events/{row[0]['id']}",
+        LIST,
+        "/metrics",
+    ]
     pages += [f"{LIST}/{name}?tab={tab}" for name in (PUBLIC, "full") for tab in ("", "polls", "gaps", "settings")]
     pages += [f"/?tab={tab}" for tab in ("pipeline", "services", "system")]
     pages += [f"{LIST}/{name}/polls/{number}" for name in (PUBLIC, "full") for number in range(1, 9)]

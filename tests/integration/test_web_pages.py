@@ -660,3 +660,13 @@ def test_the_dashboard_tells_of_the_stages_the_parts_and_the_machine(run: Any) -
         assert re.search(r"<dt>Free</dt><dd>[\d.]+ [GT]B of", machine)
 
     run(tell)
+
+
+def test_general_settings_tell_where_each_value_comes_from(run: Any) -> None:
+    async def tell(site: Site) -> None:
+        page = " ".join(re.sub(r"<[^>]+>", " ", await site.get("/admin/settings/general")).split())
+        assert "Events are kept for 90 days ." in page
+        assert re.search(r"CONDUCTOR_RETENTION_DAYS 90 default How many days events are kept.", page)
+        assert re.search(r"CONDUCTOR_ALLOW_PRIVATE_TARGETS 127.0.0.0/8,::1/128 (option|environment)", page)
+
+    run(tell)

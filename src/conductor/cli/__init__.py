@@ -20,6 +20,8 @@ COMMANDS = {
     "key": ("key", "Change the master key."),
     "audit": ("audit", "Show who did what, and prove the log."),
     "db": ("db", "Check, back up and restore what is stored."),
+    "config": ("config", "Show the settings and where each comes from."),
+    "doctor": ("doctor", "Find out what is wrong: host, disk, key, network, sources."),
     "simulate": ("simulate", "Run a simulated vendor to try Conductor against."),
     "version": ("version", "Print the version."),
 }

@@ -13,7 +13,7 @@ _NETWORK = {
     "net.dns.notfound": Advice(
         "The name {domain} could not be found.",
         "Either the domain is misspelt or this server's DNS cannot resolve outside names. Trying again in {n} s.",
-        ("Check the spelling of {domain}.", "Check that this server can resolve outside names."),
+        ("Check the spelling of {domain}.", "On the server run `conductor doctor dns {domain}`."),
         "name not found",
     ),
     "net.dns.timeout": Advice(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,18 @@ class Options:
     base_url: str = "http://127.0.0.1:8080"
     retention_days: int = 90
     directory: Path = Path()  # of the data
+    told: Sequence[Setting] = ()  # all there are
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting as it is: its variable, its value without a password, and where it comes from: an option, the
+    environment, or the default."""
+
+    name: str
+    help: str
+    value: str
+    source: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,7 +160,7 @@ class Client:
 
     async def handshake(self, host: str, port: int, address: guard.Address) -> probe.Certificate:
         """For a connection test: the server's certificate, checked."""
-        return await probe.handshake(host, port, address, _tls(self._route.ca_bundle))
+        return await probe.handshake(host, port, address, tls_context(self._route.ca_bundle))
 
     async def _get_patiently(
         self, url: str, headers: Mapping[str, str], params: Mapping[str, str] | None, deadline: asyncio.Timeout
@@ -322,7 +322,9 @@ def _transport(route: Route) -> httpx2.AsyncHTTPTransport:
         if route.proxy_trusted:
             trusted.add((proxy.url.host, proxy.url.port or (443 if proxy.url.scheme == "https" else 80)))
     limits = httpx2.Limits(max_connections=4, max_keepalive_connections=1, keepalive_expiry=KEEP_ALIVE)
-    transport = httpx2.AsyncHTTPTransport(verify=_tls(route.ca_bundle), trust_env=False, limits=limits, proxy=proxy)
+    transport = httpx2.AsyncHTTPTransport(
+        verify=tls_context(route.ca_bundle), trust_env=False, limits=limits, proxy=proxy
+    )
     pool: httpcore2.AsyncConnectionPool = transport._pool
     pool._network_backend = GuardedBackend(route.policy, trusted=frozenset(trusted))
     return transport
@@ -342,7 +344,7 @@ def _proxy(route: Route) -> httpx2.Proxy:
 
 
 @functools.lru_cache(maxsize=64)
-def _tls(ca_bundle: str) -> ssl.SSLContext:
+def tls_context(ca_bundle: str) -> ssl.SSLContext:
     """The system's certificates and the operator's; there is no switch to skip verification.
 
     Kept, for it takes 20 ms and a megabyte to make, and a thousand integrations need the same one.

@@ -19,6 +19,7 @@ from conductor.web import (
     dashboard,
     errors,
     event,
+    general,
     guides,
     integration_edit,
     integrations,
@@ -53,6 +54,7 @@ PAGES = (
     people,
     tokens,
     audit,
+    general,
     guides,
 )
 
