@@ -24,7 +24,7 @@ from conductor.web.app import create_app
 MANY = 1000
 DAYS, INTERVAL = 2, timedelta(minutes=5)
 FAILING = 0.02  # of the integrations
-ROUNDS = 6
+ROUNDS = 20
 PATHS = {
     "list": "/admin/settings/integrations",
     "failed": "/admin/settings/integrations?status=red",
