@@ -73,6 +73,7 @@ ACCESS = {
     f"POST {LIST}/{{name}}/remove": ADMIN,
     f"GET {API}/openapi.json": VIEWER,
     f"GET {API}/status": VIEWER,
+    f"POST {API}/support-bundle": ADMIN,
     f"GET {API}/integrations": VIEWER,
     f"POST {API}/integrations": ADMIN,
     f"POST {API}/integrations/test": ADMIN,

@@ -32,6 +32,11 @@ class Catalog:
             raise NotFound(f"There is no connector called {slug}. There are: {', '.join(self.connectors)}.")
         return self.connectors[slug]
 
+    @property
+    def codes(self) -> dict[str, Advice]:
+        """Every error code with its advice, in order."""
+        return dict(sorted(self._advice.items()))
+
     def advice(self, code: str) -> Advice | None:
         """What to tell a person about a code; None for one without a text."""
         return self._advice.get(code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +79,18 @@ def test_settings_that_cannot_be_used_are_named(tmp_path: Path, words: tuple[str
         2,
         True,
     )
+
+
+def test_a_support_bundle_lists_its_contents_and_asks_before_it_writes(tmp_path: Path) -> None:
+    with processes.serving(tmp_path) as conductor:
+        file = tmp_path / "bundle.zip"
+        no = conductor.cli.run("support-bundle", "--out", str(file), text="n\n")
+        assert (no.returncode, file.exists(), "sources.json" in no.stderr) == (1, False, True)
+        assert conductor.cli.ok("support-bundle", "--out", str(file), "-y") == f"{file}\n"
+        assert file.stat().st_mode & 0o777 == 0o600
+        with zipfile.ZipFile(file) as bundle:
+            about = bundle.read("conductor-support/about.txt").decode()
+            assert about.startswith("Conductor ")
+            assert len(bundle.namelist()) == 7
+        again = conductor.cli.run("support-bundle", "--out", str(file), "-y")
+        assert (again.returncode, "is there already" in again.stderr) == (2, True)

@@ -60,6 +60,7 @@ PAGES = {
     "the guide": "/help/auth0",
     "help with the search": "/help/search",
     "help with the keys": "/help/keys",
+    "troubleshooting": "/help/troubleshooting",
     "help with an error": "/help/auth0.token.badsecret",
     "not found": "/nothing",
 }

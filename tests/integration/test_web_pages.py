@@ -670,3 +670,40 @@ def test_general_settings_tell_where_each_value_comes_from(run: Any) -> None:
         assert re.search(r"CONDUCTOR_ALLOW_PRIVATE_TARGETS 127.0.0.0/8,::1/128 (option|environment)", page)
 
     run(tell)
+
+
+def test_help_names_every_error_and_has_no_dead_link(run: Any) -> None:
+    async def tell(site: Site) -> None:
+        await site.add()
+        seen, waiting = set[str](), ["/help"]
+        while waiting:
+            page = await site.get(waiting.pop())
+            links = {html.unescape(link).partition("#")[0] for link in re.findall(r'href="(/[^"]*)"', page)}
+            waiting += sorted(link for link in links - seen if link.startswith("/help"))
+            seen |= links
+        assert {f"/help/{code}" for code in site.system.catalog.codes} <= seen
+        for link in seen:
+            await site.get(link)
+
+    run(tell)
+
+
+def test_a_support_bundle_tells_of_everything_but_secrets_and_events(run: Any) -> None:
+    async def tell(site: Site) -> None:
+        await site.add()
+        await site.post(LIST, f"{LIST}/prod-us/poll")
+        headers = {**OURS, "X-Conductor": "1"}
+        made = (await site.http.post("/api/v1/support-bundle", json={}, headers=headers)).json()
+        assert list(made["parts"]) == list(made["contents"])
+        parts = made["parts"]
+        assert "CONDUCTOR_RETENTION_DAYS=90 (default)" in parts["settings.txt"]
+        assert json.loads(parts["sources.json"])[0]["name"] == "prod-us"
+        requests = json.loads(parts["polls.json"])["prod-us"][0]["exchanges"]
+        assert [one["status"] for one in requests] == [200] * len(requests)
+        assert json.loads(parts["pipeline.json"])["stages"][0]["name"] == "Collect"
+        assert 'conductor_polls_total{connector="auth0"' in parts["metrics.txt"]
+        assert SECRET not in json.dumps(made)
+        assert site.tenant.world.first.events[-1].log_id not in json.dumps(made).replace("from=", "")
+        assert "support.bundle" in await site.get("/admin/audit?action=support.bundle")
+
+    run(tell)

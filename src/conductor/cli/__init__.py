@@ -22,6 +22,7 @@ COMMANDS = {
     "db": ("db", "Check, back up and restore what is stored."),
     "config": ("config", "Show the settings and where each comes from."),
     "doctor": ("doctor", "Find out what is wrong: host, disk, key, network, sources."),
+    "support-bundle": ("support", "Write a file that helps somebody else to find a fault."),
     "simulate": ("simulate", "Run a simulated vendor to try Conductor against."),
     "version": ("version", "Print the version."),
 }

@@ -32,6 +32,7 @@ async def index(request: Request, user: Viewer) -> Response:
     catalog = request.app.state.system.catalog
     context: dict[str, Any] = {
         "connectors": list(catalog.connectors.values()),
+        "codes": catalog.codes,
         "own": [(name, title(name)) for name in own_topics()],
     }
     return pages(request).answer(request, "help_index.html", **context)

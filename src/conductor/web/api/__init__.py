@@ -1,6 +1,6 @@
 """REST under /api/v1: the same operations as the pages, as JSON."""
 
-from conductor.web.api import artifacts, audit, backfills, integrations, keeping, people, status, tokens
+from conductor.web.api import artifacts, audit, backfills, integrations, keeping, people, status, support, tokens
 
 ROUTERS = (
     status.router,
@@ -11,4 +11,5 @@ ROUTERS = (
     tokens.router,
     keeping.router,
     audit.router,
+    support.router,
 )

@@ -1,0 +1,90 @@
+"""What helps somebody else to find a fault here, in parts, without secrets, passwords and events. Nothing leaves by
+itself: the command that asks for it writes a file."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import prometheus_client
+
+from conductor import __version__
+from conductor.core import clock
+from conductor.core.health import State, duration
+from conductor.observe import redactor
+from conductor.operations import figures, history, integrations
+from conductor.operations.integrations import Status
+from conductor.operations.system import System
+from conductor.store import audit
+
+POLLS, SOURCES = 20, 50  # of a source, and how many sources' polls are told: those that need somebody first
+CALM = (State.HEALTHY, State.CATCHING_UP, State.OFF, State.WAITING)
+CONTENTS = {
+    "about.txt": "versions, platform, how long it runs",
+    "settings.txt": "the settings, without passwords",
+    "sources.json": "the integrations with their settings and health, without secrets",
+    "polls.json": f"the last {POLLS} polls of {SOURCES} sources with their requests, without what was answered",
+    "pipeline.json": "what came in, waits and failed; the room on the disk",
+    "metrics.txt": "the figures of /metrics",
+    "log.txt": "the last warnings and errors",
+}
+Shape = Callable[[Any], Mapping[str, Any]]
+
+
+async def bundle(system: System, integration: Shape, poll: Shape, exchange: Shape, *, by: str) -> dict[str, str]:
+    """The parts by name; the shapes are how things look as JSON. That it was made is in the audit log."""
+    await system.database.write(lambda connection: audit.append(connection, by, "support.bundle", "bundle"))
+    found = await integrations.overview(system)
+    parts = {
+        "about.txt": _about(),
+        "settings.txt": "".join(f"{item.name}={item.value} ({item.source})\n" for item in system.settings.told),
+        "sources.json": _json([integration(status) for status in found]),
+        "polls.json": _json(await _polls(system, found, poll, exchange)),
+        "pipeline.json": _json(await _pipeline(system, found)),
+        "metrics.txt": prometheus_client.generate_latest(system.metrics.registry).decode(),
+        "log.txt": "".join(f"{line}\n" for line in figures.last_lines()),
+    }
+    return {name: text if name.endswith(".json") else redactor.clean(text) for name, text in parts.items()}
+
+
+async def _polls(system: System, found: Sequence[Status], poll: Shape, exchange: Shape) -> dict[str, Any]:
+    told: dict[str, list[Mapping[str, Any]]] = {}
+    for status in sorted(found, key=lambda status: status.health.state in CALM)[:SOURCES]:
+        name = status.integration.name
+        told[name] = []
+        for one in await history.recent_polls(system, name, POLLS):
+            _, exchanges = await history.one_poll(system, name, one.id)
+            requests = [{**exchange(item), "body": f"({len(item.body)} bytes)"} for item in exchanges]
+            told[name].append({**poll(one), "exchanges": requests})
+    return told
+
+
+async def _pipeline(system: System, found: Sequence[Status]) -> dict[str, Any]:
+    room = await figures.room(system, sum(status.events_24h for status in found))
+    return {"stages": await figures.pipeline(system), "room": room}
+
+
+def _about() -> str:
+    return (
+        f"Conductor {__version__}\nPython {sys.version.partition(' ')[0]}\n{platform.platform()}\n"
+        f"made {clock.to_text(clock.now())}\nruns for {duration(figures.uptime())}\n"
+    )
+
+
+def _json(content: Any) -> str:
+    return msgspec.json.format(msgspec.json.encode(_cleaned(msgspec.to_builtins(content))), indent=1).decode()
+
+
+def _cleaned(content: Any) -> Any:
+    """Every text in it without secrets; the whole as text would not be JSON any more."""
+    match content:
+        case str():
+            return redactor.clean(content)
+        case dict():
+            return {name: _cleaned(value) for name, value in content.items()}
+        case list():
+            return [_cleaned(value) for value in content]
+    return content
