@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 
 from benchmarks.bombs import bombs
+from benchmarks.browser import browser
 from benchmarks.commits import commits
 from benchmarks.descriptors import descriptors
 from benchmarks.freshness import freshness
@@ -29,6 +30,7 @@ ALL: dict[str, Callable[[], Mapping[str, float]]] = {
     "Ten million started": start,
     "Open files": lambda: asyncio.run(descriptors()),
     "Pages of a thousand": lambda: asyncio.run(pages()),
+    "In the browser": browser,
     "A thousand integrations": lambda: asyncio.run(idle()),
 }
 

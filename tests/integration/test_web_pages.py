@@ -622,6 +622,9 @@ def test_the_timeline_tells_who_changed_what(run: Any) -> None:
         page = await site.get(f"{LIST}/prod-us")
         assert "ana@example.com edited it: enabled true → false; polling_interval 5 → 17" in page
         assert "polling_interval 5 → 17" in await site.get("/admin/audit?action=integration.edited")
+        wanted = auditing.Wanted(action="integration.edited")
+        entry = (await auditing.entries(site.system, wanted, 1))[0]
+        assert (entry.address, len(entry.detail["request"])) == ("127.0.0.1", 16)
 
     run(tell)
 

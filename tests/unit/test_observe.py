@@ -195,7 +195,22 @@ def test_s21_http_libraries_do_not_print_addresses(lines: Lines) -> None:
 def test_formats_are_those_of_the_settings(lines: Lines) -> None:
     for form, kind in (("line", LineFormatter), ("json", JsonFormatter)):
         observe.set_up(form)
-        assert [type(handler.formatter) for handler in logging.getLogger().handlers] == [kind]
+        printing, kept = logging.getLogger().handlers
+        assert (type(printing.formatter), kept) == (kind, observe.recent)
+
+
+def test_the_last_warnings_are_kept_without_secrets_and_no_more_than_a_hundred(lines: Lines) -> None:
+    observe.set_up()
+    observe.recent.lines.clear()
+    for number in range(150):
+        observe.log(logging.WARNING, f"web: warning {number}", {"password": "canary-4711"})
+    observe.log(logging.INFO, "web: routine", {})
+    kept = list(observe.recent.lines)
+    assert [len(kept), kept[0].split("web: ")[1], kept[-1].split("web: ")[1]] == [
+        100,
+        'warning 50 password="***"',
+        'warning 149 password="***"',
+    ]
 
 
 @pytest.mark.parametrize("form", ["line", "json"])

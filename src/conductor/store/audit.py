@@ -7,6 +7,7 @@ apart from the rows (docs/explanation/evidence.md). Processes on one PostgreSQL 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -56,6 +57,17 @@ class Wanted:
     since: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The request that a deed is done for: where it came from, and its id in the log."""
+
+    address: str
+    request: str
+
+
+ASKED: ContextVar[Asked | None] = ContextVar("asked", default=None)  # set by whoever answers requests
+
+
 def refusal(code: str) -> str | None:
     """The deed that an error's code is in this log, None for most: the egress guard's blocks, and TLS failures."""
     return next((action for area, action in _REFUSALS.items() if code.startswith(area)), None)
@@ -70,7 +82,11 @@ def append(
     *,
     address: str = "",
 ) -> None:
-    """Write down one deed in the transaction of the deed itself. `detail` never holds a secret."""
+    """Write down one deed in the transaction of the deed itself, with the request that it is done for. `detail` never
+    holds a secret."""
+    asked = ASKED.get()
+    if asked is not None:
+        address, detail = address or asked.address, {**(detail or {}), "request": asked.request}
     text = connection.execute(_HEAD).scalar()
     head = _lost_head(connection) if text is None else chain.read_head(text)
     id_, time = head.id + 1, clock.to_micros(clock.now())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextvars
 import os
 import shutil
 import sqlite3
@@ -135,7 +136,8 @@ class Database:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._waiting.append((work, future))
+        context = contextvars.copy_context()  # in the writer's thread, too, a deed knows the request it is done for
+        self._waiting.append((lambda connection: context.run(work, connection), future))
         if not self._draining:
             self._draining = True
             self._begin(loop)

@@ -19,6 +19,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from conductor.store import audit
 from conductor.web import errors
 from conductor.web.errors import Problem
 
@@ -66,9 +67,12 @@ class Headers:
                 _decorate(MutableHeaders(scope=message), scope)
             await send(message)
 
+        client = scope.get("client")
+        asked = audit.ASKED.set(audit.Asked(client[0] if client else "", scope["state"]["request_id"]))
         try:
             await self._app(scope, receive, sending)
         finally:
+            audit.ASKED.reset(asked)
             _note(scope, status, time.perf_counter() - began)
 
 
