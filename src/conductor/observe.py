@@ -32,15 +32,27 @@ class Redactor:
 
     def __init__(self) -> None:
         self._known: set[str] = set()
+        self._longest_first: tuple[str, ...] = ()  # one may be a part of another
 
     def know(self, secret: str) -> None:
         """Mask this value from now on; very short ones would mask ordinary words."""
-        if len(secret) >= 6:
-            self._known |= {secret, repr(secret)[1:-1], quote(secret, safe="")}
+        if len(secret) >= 6 and not self._spellings(secret) <= self._known:
+            self._known |= self._spellings(secret)
+            self._longest_first = tuple(sorted(self._known, key=len, reverse=True))
+
+    def forget(self, secret: str) -> None:
+        """It is of no use to anybody any more."""
+        if secret in self._known:
+            self._known -= self._spellings(secret)
+            self._longest_first = tuple(sorted(self._known, key=len, reverse=True))
+
+    @staticmethod
+    def _spellings(secret: str) -> set[str]:
+        return {secret, repr(secret)[1:-1], quote(secret, safe="")}
 
     def clean(self, text: str) -> str:
         """The text without secrets."""
-        for secret in sorted(self._known, key=len, reverse=True):  # one may be a part of another
+        for secret in self._longest_first:
             if secret in text:
                 text = text.replace(secret, MASK)
         return _SECRETS.sub(lambda match: f"{match[1] or match[2] or ''}{MASK}", text)
@@ -92,7 +104,10 @@ class Recent(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep one, without its traceback."""
-        self.lines.append(self.format(record).partition("\n")[0])
+        try:
+            self.lines.append(self.format(record).partition("\n")[0])
+        except Exception:
+            self.handleError(record)
 
 
 recent = Recent()

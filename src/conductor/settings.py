@@ -13,7 +13,8 @@ from conductor.core.errors import SettingsError
 from conductor.operations.system import Setting
 from conductor.outbound import guard
 
-_PASSWORD = re.compile(r"(://[^/@:]*:)[^/@]*@")
+_CREDENTIALS = re.compile(r"(?<=://).*@")
+_IN_QUERY = re.compile(r"(?i)((?:pass|secret|token|key)\w*=)[^&\s]+")
 LONGEST_RETENTION = 36_500  # days
 LARGEST_ANSWER = 256  # MiB
 
@@ -74,9 +75,10 @@ def told(settings: Settings) -> list[Setting]:
     found = []
     for item in fields(Settings):
         name, value = item.metadata["name"], getattr(settings, item.name)
-        source = "environment" if os.environ.get(name) and _read(name, os.environ[name], item.default) == value else ""
-        source = source or ("default" if value == item.default else "option")
-        found.append(Setting(name, item.metadata["help"], _PASSWORD.sub(r"\1***@", str(value)), source))
+        here = os.environ.get(name) or str(item.default)
+        source = "option" if str(value) != here else "environment" if os.environ.get(name) else "default"
+        shown = _IN_QUERY.sub(r"\1***", _CREDENTIALS.sub("***@", str(value)))
+        found.append(Setting(name, item.metadata["help"], shown, source))
     return found
 
 

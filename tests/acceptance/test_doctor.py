@@ -56,7 +56,9 @@ def test_it_wants_a_host_and_changes_nothing(tmp_path: Path) -> None:
     cli = Cli(tmp_path / "data")
     done = cli.run("doctor", "net")
     assert (done.returncode, "Name a host: conductor doctor net" in done.stderr) == (2, True)
-    assert steps(cli, code=10)["Data"]["state"] == "warning"
+    assert cli.run("doctor", "net", "api.example.com:many").returncode == 2
+    found = steps(cli, code=10)
+    assert (found["Data"]["state"], found["Sources"]["state"]) == ("warning", "skipped")
     assert not cli.data.exists()
 
 
@@ -65,7 +67,7 @@ def test_settings_are_shown_with_their_source_and_without_passwords(tmp_path: Pa
     url = "postgresql+psycopg://conductor:canary@db.example/conductor"
     done = cli.run("config", "show", "--json", CONDUCTOR_DATABASE_URL=url, CONDUCTOR_RETENTION_DAYS="30")
     told = {item["name"]: (item["value"], item["source"]) for item in json.loads(done.stdout)["settings"]}
-    assert told["CONDUCTOR_DATABASE_URL"] == (url.replace("canary", "***"), "environment")
+    assert told["CONDUCTOR_DATABASE_URL"] == ("postgresql+psycopg://***@db.example/conductor", "environment")
     assert told["CONDUCTOR_RETENTION_DAYS"] == ("30", "environment")
     assert told["CONDUCTOR_BIND"] == ("127.0.0.1:8080", "default")
     assert str(tmp_path / "data") in cli.ok("config", "path")

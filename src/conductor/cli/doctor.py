@@ -58,9 +58,9 @@ async def _steps(part: str, host: str, ca_bundle: Path | None, data: Path | None
     advice = catalog.load().advice
     found = []
     if part in ("dns", "net"):
-        name, _, port = host.partition(":")
+        name, port = _address(host)
         bundle = ca_bundle.read_text("utf-8", "replace") if ca_bundle else ""
-        reach = doctor.network(name, int(port or HTTPS), Policy(loaded.allowed), bundle, "dns" if part == "dns" else "")
+        reach = doctor.network(name, port, Policy(loaded.allowed), bundle, "dns" if part == "dns" else "")
         return [shapes.step(step, advice) async for step in reach]
     if part in ("all", "disk"):
         found += [doctor.data(directory), doctor.disk(directory, loaded.min_free_mb * MIB)]
@@ -69,10 +69,38 @@ async def _steps(part: str, host: str, ca_bundle: Path | None, data: Path | None
     if part in ("all", "clock"):
         found.append(await doctor.time())
     told = [shapes.step(step, advice) for step in found]
-    if part in ("all", "sources") and (directory / "conductor.db").exists() | bool(loaded.database_url):
-        async with talk.connected(loaded) as api:
-            told += [_source(item) for item in (await api.get("/status"))["sources"]]
+    if part in ("all", "sources"):
+        told += await _sources(directory)
     return told
+
+
+def _address(host: str) -> tuple[str, int]:
+    """A host and its port, 443 when none is named; an IPv6 address stands in brackets then."""
+    name, colon, port = host.rpartition(":")
+    if not colon or name.startswith("[") != name.endswith("]") or (":" in name and not name.endswith("]")):
+        return host.strip("[]"), HTTPS
+    if not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65_536:
+        raise click.UsageError(f"{host} is no host. Write HOST or HOST:PORT.")
+    return name.strip("[]"), int(port)
+
+
+async def _sources(directory: Path) -> list[dict[str, Any]]:
+    """Every source's health, as the running Conductor tells it; none is started or opened for that."""
+    from conductor.core.errors import ConductorError
+    from conductor.outbound import local
+
+    path = directory / talk.SOCKET
+    if not await local.answers(path):
+        return [_told("Sources", "skipped", "Conductor does not run here, so nobody tells of them")]
+    try:
+        async with local.over_socket(path) as http:
+            return [_source(item) for item in (await talk.Api(http).get("/status"))["sources"]]
+    except (exits.Failed, ConductorError, OSError) as error:
+        return [_told("Sources", "failed", str(error))]
+
+
+def _told(name: str, state: str, text: str) -> dict[str, Any]:
+    return {"name": name, "state": state, "text": text, "code": "", "detail": "", "fix": []}
 
 
 def _source(item: Mapping[str, Any]) -> dict[str, Any]:

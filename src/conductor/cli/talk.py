@@ -23,6 +23,9 @@ data_option: Options = click.option(
 json_option: Options = click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 
 
+SOCKET = "conductor.sock"  # in the data directory
+
+
 class Api:
     """Conductor's REST API. Every call raises Failed when it is refused."""
 
@@ -69,7 +72,7 @@ async def connected(settings: Any) -> AsyncIterator[Api]:
     from conductor.outbound import local
 
     directory = settings.data.expanduser().absolute()
-    path = directory / "conductor.sock"
+    path = directory / SOCKET
     if await local.answers(path):
         async with local.over_socket(path) as http:
             yield Api(http)

@@ -19,6 +19,7 @@ from conductor import __version__
 from conductor.analytics import artifacts
 from conductor.analytics import search as searching
 from conductor.core import clock
+from conductor.core.errors import ConductorError
 from conductor.core.poll import Gap
 from conductor.observe import recent
 from conductor.operations.system import System
@@ -131,7 +132,6 @@ async def pipeline(system: System) -> list[Stage]:
         return hours.totals(connection, now - hours.DAY), quarantine.count(connection), waiting, since
 
     day, aside, waiting, since = await system.database.read(read)
-    kept, _ = await system.analytics.read(artifacts.size)
     metrics = system.metrics
     indexed, unparsed = _total(metrics.indexed), _total(metrics.unparsed)
     odd = unparsed / indexed > UNPARSED_WARNS if indexed else False
@@ -149,8 +149,15 @@ async def pipeline(system: System) -> list[Stage]:
             waiting_since=since,
             warning="More than a tenth is kept raw only: the vendor's records have changed." if odd else "",
         ),
-        Stage("Search", "events that can be found", kept, kept),
     ]
+
+
+async def searchable(system: System) -> Stage:
+    """The last stage. The search engine may be away: that is told, and nothing else fails for it."""
+    size = await _index(system)
+    if size is None:
+        return Stage("Search", "events that can be found", warning="The search engine does not answer.")
+    return Stage("Search", "events that can be found", size[0], size[0])
 
 
 def duplicates(system: System) -> int:
@@ -189,8 +196,9 @@ def uptime() -> timedelta:
 
 async def room(system: System, new_in_a_day: int) -> Room:
     """Of the machine and the data. Raises StoreError."""
-    kept, index = await system.analytics.read(artifacts.size)
-    oldest = await system.analytics.read(searching.oldest)
+    size = await _index(system)
+    kept, index = size or (0, 0)
+    oldest = await system.analytics.read(searching.oldest) if size else None
     usage = await asyncio.to_thread(shutil.disk_usage, system.settings.directory)
     database = await asyncio.to_thread(_size, system.settings.directory, "conductor.db*")
     grows = (database + index) / kept * new_in_a_day if kept else 0.0
@@ -209,6 +217,14 @@ async def room(system: System, new_in_a_day: int) -> Room:
         busy=time.process_time() / max(1.0, running.total_seconds()),
         uptime=running,
     )
+
+
+async def _index(system: System) -> tuple[int, int] | None:
+    """Events and bytes in the search engine; None while it does not answer."""
+    try:
+        return await system.analytics.read(artifacts.size)
+    except ConductorError:
+        return None
 
 
 def _total(counter: Counter) -> int:

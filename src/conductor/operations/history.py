@@ -45,5 +45,6 @@ async def days(system: System, integration_ids: Sequence[int]) -> dict[int, list
 
 async def changes(system: System, name: str, most: int = 8) -> Sequence[Entry]:
     """Who changed its settings, the newest first."""
-    wanted = audit.Wanted(target=name, action="integration.")
+    made = (await integrations.find(system, name)).created_at  # there may have been another of that name
+    wanted = audit.Wanted(target=name, action="integration.", since=made)
     return await system.database.read(lambda connection: audit.recent(connection, most, wanted=wanted))

@@ -35,7 +35,8 @@ async def expire(system: System) -> dict[str, int]:
     known_until = now - LONGEST_UPSTREAM - KEY_SLACK
     gone["keys"] = await system.database.write(lambda connection: expiry.expire_keys(connection, known_until))
     gone["audits"] = await system.database.write(lambda connection: backfills.expire(connection, now - AUDITS_KEPT))
-    await system.database.write(lambda connection: exchanges.expire(connection, now - EXCHANGES_KEPT))
+    kept = await system.database.read(lambda connection: polls.first_since(connection, now - EXCHANGES_KEPT))
+    await system.database.write(lambda connection: exchanges.expire(connection, kept))
     await system.database.write(lambda connection: hours.expire(connection, now - keep))
     gone["polls"] = await system.database.write(lambda connection: polls.expire(connection, now - keep))
     if gone["batches"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -20,6 +20,7 @@ from conductor.operations.integrations import Status
 from conductor.operations.system import System
 from conductor.store import audit
 
+BETWEEN = "\n\x1f\n"
 POLLS, SOURCES = 20, 50  # of a source, and how many sources' polls are told: those that need somebody first
 CALM = (State.HEALTHY, State.CATCHING_UP, State.OFF, State.WAITING)
 CONTENTS = {
@@ -64,7 +65,7 @@ async def _polls(system: System, found: Sequence[Status], poll: Shape, exchange:
 
 async def _pipeline(system: System, found: Sequence[Status]) -> dict[str, Any]:
     room = await figures.room(system, sum(status.events_24h for status in found))
-    return {"stages": await figures.pipeline(system), "room": room}
+    return {"stages": [*await figures.pipeline(system), await figures.searchable(system)], "room": room}
 
 
 def _about() -> str:
@@ -75,16 +76,33 @@ def _about() -> str:
 
 
 def _json(content: Any) -> str:
-    return msgspec.json.format(msgspec.json.encode(_cleaned(msgspec.to_builtins(content))), indent=1).decode()
+    """Every text in it without secrets, all at once: there may be thousands of both. The whole as text would not be
+    JSON any more."""
+    plain = msgspec.to_builtins(content)
+    texts = list(_texts(plain))
+    clean = iter(redactor.clean(BETWEEN.join(texts)).split(BETWEEN))
+    return msgspec.json.format(msgspec.json.encode(_replaced(plain, clean)), indent=1).decode()
 
 
-def _cleaned(content: Any) -> Any:
-    """Every text in it without secrets; the whole as text would not be JSON any more."""
+def _texts(content: Any) -> Iterator[str]:
     match content:
         case str():
-            return redactor.clean(content)
+            yield content.replace(BETWEEN, " ")
         case dict():
-            return {name: _cleaned(value) for name, value in content.items()}
+            for value in content.values():
+                yield from _texts(value)
         case list():
-            return [_cleaned(value) for value in content]
+            for value in content:
+                yield from _texts(value)
+
+
+def _replaced(content: Any, texts: Iterator[str]) -> Any:
+    """The same with the next text for each text in it."""
+    match content:
+        case str():
+            return next(texts)
+        case dict():
+            return {name: _replaced(value, texts) for name, value in content.items()}
+        case list():
+            return [_replaced(value, texts) for value in content]
     return content

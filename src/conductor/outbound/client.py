@@ -193,11 +193,11 @@ class Client:
     ) -> Answer:
         await self._take_turn(deadline)
         self.usage.requests += 1
-        if self._route.proxy:
-            target = httpx2.URL(url)
-            guard.check_named(self._route.policy, target.raw_host.decode(), target.port or guard.HTTPS)
         running = self.usage.exchanges.begin(method, _shown(url, params))
         try:
+            if self._route.proxy:
+                target = httpx2.URL(url)
+                guard.check_named(self._route.policy, target.raw_host.decode(), target.port or guard.HTTPS)
             answer = await self._exchange(method, url, headers, params, data)
         except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError, OSError) as error:
             told = failures.classify(error, _host(url), self._route.proxy)

@@ -12,6 +12,7 @@ import msgspec
 
 from conductor.core import clock
 from conductor.core.errors import SourceError, UnexpectedResponse
+from conductor.observe import redactor
 from conductor.outbound.client import Answer, Client
 
 SHORTEST, LONGEST = 60.0, 86_400.0  # seconds of life that we believe
@@ -138,10 +139,13 @@ class TokenSource:
 
     def _take(self, token: Token) -> None:
         """From here on its life is counted by the loop's clock: the wall clock may jump."""
+        redactor.know(token.value)
         left = min((token.renew_at - clock.now()).total_seconds(), LONGEST)
         self._token, self._renew_at = token, asyncio.get_running_loop().time() + left
 
     async def _keep(self, token: Token | None) -> None:
+        if self._token is not None:
+            redactor.forget(self._token.value)
         self._token = None
         if token is not None:
             self._take(token)

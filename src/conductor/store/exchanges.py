@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
-from conductor.core import clock
 from conductor.core.poll import Exchange
 from conductor.store import schema, zstd
 
@@ -31,10 +29,6 @@ def of(connection: Connection, poll_id: int) -> list[Exchange]:
     return [] if body is None else _DECODER.decode(zstd.decompress(body))
 
 
-def expire(connection: Connection, before: datetime) -> int:
-    """Delete the requests of polls that began before that time."""
-    polls = schema.polls
-    newer = select(func.min(polls.c.id)).where(polls.c.started_at >= clock.to_micros(before))
-    end = connection.execute(newer).scalar()
-    old = delete(_table) if end is None else delete(_table).where(_table.c.poll_id < end)
-    return connection.execute(old).rowcount
+def expire(connection: Connection, before: int) -> int:
+    """Delete the requests of polls with smaller ids; `polls.first_since` finds the id of a time."""
+    return connection.execute(delete(_table).where(_table.c.poll_id < before)).rowcount

@@ -20,6 +20,9 @@ from conductor.store.journal import LIVE, Position
 SITTINGS = 12  # of a lane, from which its pace is told
 _table, _owner = schema.polls, schema.integrations
 _BY_ID = select(_table).where(_table.c.id == bindparam("poll"))
+_FROM_ID = (
+    select(_table.c.id, _table.c.started_at).where(_table.c.id >= bindparam("poll")).order_by(_table.c.id).limit(1)
+)
 _BEGIN = insert(_table).returning(_table.c.id)
 _END = update(_table).where(_table.c.id == bindparam("poll"))
 
@@ -240,6 +243,21 @@ def pace(connection: Connection, integration_id: int, lane: str, since: datetime
     rows = connection.execute(recent).all()
     took = rows[0].ended - rows[-1].started_at if rows else 0
     return sum(row.position_to - row.position_from for row in rows) / took if took > 0 else None
+
+
+def first_since(connection: Connection, moment: datetime) -> int:
+    """The id of the first poll that began then or later; one beyond the newest when there is none. Ids grow with time,
+    so it is found by halving: no index begins with the time."""
+    low = int(connection.execute(select(func.coalesce(func.min(_table.c.id), 1))).scalar_one())
+    high = int(connection.execute(select(func.coalesce(func.max(_table.c.id), 0))).scalar_one()) + 1
+    while low < high:
+        middle = (low + high) // 2
+        found = connection.execute(_FROM_ID, {"poll": middle}).one_or_none()
+        if found is None or found.started_at >= clock.to_micros(moment):
+            high = middle
+        else:
+            low = found.id + 1
+    return low
 
 
 def expire(connection: Connection, before: datetime) -> int:

@@ -68,7 +68,8 @@ async def _overview(system: System, found: list[Status]) -> dict[str, Any]:
 
 
 async def _pipeline(system: System, found: list[Status]) -> dict[str, Any]:
-    return {"stages": await figures.pipeline(system), "duplicates": figures.duplicates(system)}
+    stages = [*await figures.pipeline(system), await figures.searchable(system)]
+    return {"stages": stages, "duplicates": figures.duplicates(system)}
 
 
 async def _services(system: System, found: list[Status]) -> dict[str, Any]:

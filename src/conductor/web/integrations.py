@@ -6,6 +6,7 @@ import asyncio
 import math
 import shlex
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -191,6 +192,9 @@ async def page(
         known["standings"] = await backfills.list_all(system, name)
     if tab == "settings" and form is None:
         known["form"] = edit_form(found)
+    if known["form"] is not None:
+        shared = await integrations.same_tenant(system, found.connector.slug, known["form"].values, but=name)
+        known["form"] = replace(known["form"], shared=shared)
     advice = system.catalog.advice
     template = "integration.html"
     return pages(request).answer(

@@ -73,6 +73,7 @@ async def serve(app: FastAPI, listening: Listening, stop: asyncio.Event) -> None
 
 async def serve_local(app: FastAPI, directory: Path, stop: asyncio.Event) -> None:
     """Answer the command line on a socket that only the owner can open."""
+    app.state.stopping = stop
     path = directory / SOCKET
     path.unlink(missing_ok=True)
     opened = socket.socket(socket.AF_UNIX)

@@ -32,7 +32,7 @@ def test_they_come_back_as_they_were(connection: Connection) -> None:
 def test_they_expire_before_the_poll_itself(connection: Connection) -> None:
     old = poll(connection, NOW, ONE)
     new = poll(connection, NOW + timedelta(minutes=1), ONE)
-    assert exchanges.expire(connection, NOW + timedelta(minutes=1)) == 1
+    assert exchanges.expire(connection, polls.first_since(connection, NOW + timedelta(minutes=1))) == 1
     assert (exchanges.of(connection, old), exchanges.of(connection, new)) == ([], [ONE])
     assert polls.get(connection, old).result == "ok"
-    assert exchanges.expire(connection, NOW + timedelta(minutes=9)) == 1
+    assert exchanges.expire(connection, polls.first_since(connection, NOW + timedelta(minutes=9))) == 1

@@ -231,10 +231,10 @@ def _reliable(answer: Answer, last: str) -> datetime:
 def _covered(where: _Pass) -> datetime | None:
     """Up to when this pass has read everything. Our own clock may be hours ahead: without Auth0's Date nothing is sure
     beyond the newest record that was served."""
-    if where.first is None:
-        return None
-    taken = None if where.dated else log_ids.log_id_time(where.head)
-    return (where.first if taken is None else min(where.first, taken)) - where.overlap
+    if where.first is None or where.dated:
+        return where.first and where.first - where.overlap
+    taken = log_ids.log_id_time(where.head)
+    return None if taken is None else min(where.first, taken) - where.overlap
 
 
 def _notices(head: str) -> tuple[str, ...]:

@@ -86,6 +86,7 @@ document.addEventListener("keydown", (event) => {
   } else if (before === "g" && going[event.key]) {
     location.href = going[event.key];
   } else if (event.key === "u") {
+    inUtc = !inUtc;
     showUtc();
   } else if (event.key === "?") {
     location.href = "/help/keys";
@@ -93,10 +94,15 @@ document.addEventListener("keydown", (event) => {
   before = event.key;
 });
 
-// All times exactly and in UTC, as their titles have them; and back.
+// All times exactly and in UTC, as their titles have them; and back. Kept when a part of the page is drawn anew.
+let inUtc = false;
 function showUtc() {
-  for (const time of $$("time[title]")) [time.textContent, time.title] = [time.title, time.textContent];
+  for (const time of $$("time[title]")) {
+    if (time.title.endsWith(" UTC") !== inUtc) continue;
+    [time.textContent, time.title] = [time.title, time.textContent];
+  }
 }
+document.addEventListener("htmx:after:swap", showUtc);
 
 // Copying, where the browser lets us, in a part that came later too.
 function offerToCopy() {
@@ -124,10 +130,11 @@ document.addEventListener("click", async (event) => {
   for (const each of buttons) each.setAttribute("aria-disabled", "true");
   try {
     const body = new URLSearchParams(new FormData(form, button));
+    const box = beginTest();
     const answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "text/event-stream" } });
-    if (answer.headers.get("Content-Type")?.startsWith("text/event-stream")) return await showSteps(answer);
+    if (answer.headers.get("Content-Type")?.startsWith("text/event-stream")) return await showSteps(answer, box);
   } catch {
-    document.querySelector("#test h2")?.replaceChildren("The test ended early. Test again.");
+    document.querySelector("#test h2")?.replaceChildren("The test ended early: Conductor did not answer. Test again.");
     return;
   } finally {
     button.textContent = text;
@@ -135,12 +142,15 @@ document.addEventListener("click", async (event) => {
   }
   form.requestSubmit(button);
 });
-async function showSteps(answer) {
+function beginTest() {
   document.querySelector("#test")?.remove();
   const form = document.querySelector("#form");
   form.prepend(document.querySelector("#testing").content.cloneNode(true));
   const box = form.querySelector("#test");
   box.scrollIntoView({ block: "nearest" });
+  return box;
+}
+async function showSteps(answer, box) {
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   for (let rest = "", part; !(part = await reader.read()).done; ) {
     const events = (rest + part.value).split("\n\n");
@@ -233,6 +243,8 @@ if (document.querySelector("[data-live]")) {
   };
   const start = () => {
     source?.close();
+    clearTimeout(silence);
+    if (!window.EventSource) return ask();
     source = new EventSource("/live?refresh=1");
     source.addEventListener("tick", () => (heard(), refresh()));
     source.addEventListener("error", () => {
