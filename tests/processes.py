@@ -158,6 +158,11 @@ class Conductor:
         """How many events a search finds."""
         return int(self.ask("GET", f"/artifacts/count?{urlencode({'q': query})}")["count"])
 
+    def caught_up(self, vendor: Vendor) -> list[str]:
+        """Wait until a search finds exactly what the vendor serves, and give it: a 429 or a new token adds to that."""
+        until(lambda: self.searched() == vendor.log_ids(), every=0.5)
+        return vendor.log_ids()
+
     def searched(self, query: str = "*") -> list[str]:
         """The log ids that a search finds."""
         command = [*CONDUCTOR, "search", query, "--jsonl", "--limit", str(EVERYTHING), "--data", str(self.data)]

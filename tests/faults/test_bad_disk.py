@@ -66,9 +66,7 @@ def test_a_store_that_fails_ends_the_process_which_starts_again_and_loses_nothin
     assert "Error: The database failed: OperationalError: disk I/O error" in told
     assert "Traceback" not in told
     conductor.start()
-    wanted = vendor.log_ids()
-    processes.until(lambda: conductor.count() >= len(wanted))
-    assert conductor.searched() == wanted
+    wanted = conductor.caught_up(vendor)
     assert conductor.stop() == 0
     assert processes.journaled(conductor.data) == wanted
 
@@ -117,6 +115,4 @@ def test_f50_without_a_resource_it_says_so_does_not_spin_and_goes_on_once_there_
     else:  # the search engine could not go on
         assert conductor.process.returncode == 1
         conductor.start()
-    wanted = vendor.log_ids()
-    processes.until(lambda: conductor.count() >= len(wanted))
-    assert conductor.searched() == wanted
+    conductor.caught_up(vendor)

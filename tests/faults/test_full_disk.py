@@ -113,9 +113,7 @@ def test_f49_a_process_pauses_before_the_disk_is_full_still_searches_and_resumes
         freed = time.monotonic()
         processes.until(lambda: conductor.count() > stored)
         resumed = time.monotonic() - freed
-        wanted = vendor.log_ids()
-        processes.until(lambda: conductor.count() >= len(wanted))
-        assert conductor.searched() == wanted
+        wanted = conductor.caught_up(vendor)
         assert conductor.stop() == 0
         told = conductor.log.read_text()
         assert processes.journaled(conductor.data) == wanted
