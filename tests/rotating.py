@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +69,7 @@ async def read(folder: Path, *, go_on: bool = False) -> dict[tuple[str, str], st
 
 async def rotate(folder: Path) -> None:
     """Change the key."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))  # strace counts each thread's calls apart
     system = opened(folder)
     await system.database.open()
     await system.database.write(system.vault.check)
