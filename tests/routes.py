@@ -14,7 +14,7 @@ import httpx2
 
 from conductor import catalog
 from conductor.core.errors import NotFound
-from conductor.observe import Pulse
+from conductor.observe import Metrics, Pulse
 from conductor.operations import accounts, sessions
 from conductor.operations.system import Options
 from conductor.store import schema
@@ -185,6 +185,8 @@ async def story(folder: Path, tell: Callable[[World], Awaitable[Any]], *, local:
         analytics=_Analytics(),
         supervisor=SimpleNamespace(poll_now=None),
         pulse=Pulse(),
+        metrics=Metrics(),
+        indexer=SimpleNamespace(reader="nobody"),
         settings=Options(ORIGIN),
     )
     try:

@@ -706,7 +706,7 @@ def test_a_support_bundle_tells_of_everything_but_secrets_and_events(run: Any) -
         assert json.loads(parts["pipeline.json"])["stages"][0]["name"] == "Collect"
         assert 'conductor_polls_total{connector="auth0"' in parts["metrics.txt"]
         assert SECRET not in json.dumps(made)
-        assert site.tenant.world.first.events[-1].log_id not in json.dumps(made).replace("from=", "")
+        assert {one["body"] for one in requests} == {"(0 bytes)"}
         assert "support.bundle" in await site.get("/admin/audit?action=support.bundle")
 
     run(tell)
