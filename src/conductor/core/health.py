@@ -45,6 +45,11 @@ class State(Enum):
         return _COLORS[self]
 
     @property
+    def calm(self) -> bool:
+        """Whether nobody need look."""
+        return self.color in ("green", "grey")
+
+    @property
     def shape(self) -> str:
         """A sign that differs without colour."""
         return {"green": "●", "amber": "▲", "red": "■", "grey": "○"}[self.color]

@@ -13,7 +13,7 @@ import prometheus_client
 
 from conductor import __version__
 from conductor.core import clock
-from conductor.core.health import State, duration
+from conductor.core.health import duration
 from conductor.observe import redactor
 from conductor.operations import figures, history, integrations
 from conductor.operations.integrations import Status
@@ -22,7 +22,6 @@ from conductor.store import audit
 
 BETWEEN = "\n\x1f\n"
 POLLS, SOURCES = 20, 50  # of a source, and how many sources' polls are told: those that need somebody first
-CALM = (State.HEALTHY, State.CATCHING_UP, State.OFF, State.WAITING)
 CONTENTS = {
     "about.txt": "versions, platform, how long it runs",
     "settings.txt": "the settings, without passwords",
@@ -53,7 +52,7 @@ async def bundle(system: System, integration: Shape, poll: Shape, exchange: Shap
 
 async def _polls(system: System, found: Sequence[Status], poll: Shape, exchange: Shape) -> dict[str, Any]:
     told: dict[str, list[Mapping[str, Any]]] = {}
-    for status in sorted(found, key=lambda status: status.health.state in CALM)[:SOURCES]:
+    for status in sorted(found, key=lambda status: status.health.state.calm)[:SOURCES]:
         name = status.integration.name
         told[name] = []
         for one in await history.recent_polls(system, name, POLLS):

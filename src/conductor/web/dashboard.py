@@ -11,7 +11,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from conductor.core import clock
-from conductor.core.health import State
 from conductor.operations import figures, history, workers
 from conductor.operations.integrations import Status
 from conductor.operations.system import System
@@ -22,7 +21,6 @@ from conductor.web.integrations import connectors
 from conductor.web.render import pages
 
 COLORS = (("green", "●", "healthy"), ("amber", "▲", "attention"), ("red", "■", "failed"), ("grey", "○", "off"))
-CALM = (State.HEALTHY, State.CATCHING_UP, State.OFF, State.WAITING)
 FAR_AWAY = timedelta(days=36_525)
 TABS = {"overview": "Overview", "pipeline": "Pipeline", "services": "Services", "system": "System"}
 BY_THEMSELVES = 5  # sources in the chart; the others are one
@@ -48,7 +46,7 @@ async def _overview(system: System, found: list[Status]) -> dict[str, Any]:
     alone = [flow.by_source[status.integration.id] for status in largest]
     listed = sorted(found, key=lambda status: (_urgency(status), status.integration.name))[:LISTED]
     days = await history.days(system, [status.integration.id for status in listed])
-    needing = [status for status in sorted(found, key=_urgency) if status.health.state not in CALM]
+    needing = [status for status in sorted(found, key=_urgency) if not status.health.state.calm]
     names = [status.integration.name for status in largest]
     return {
         "flow": flow,

@@ -14,11 +14,11 @@ from conductor.core.errors import StorePaused
 from conductor.operations import sessions
 from conductor.web import auth
 from conductor.web.auth import Viewer
+from conductor.web.trial import EVENTS
 
 TICK = 5.0  # seconds: a page tells how long ago something was, so it grows old by itself
 SPACE = 2.0  # seconds between two ticks, however much happens
 CHECK = 60.0  # seconds between two looks whether the session still lives
-EVENTS = "text/event-stream"
 router = APIRouter(include_in_schema=False)
 
 
