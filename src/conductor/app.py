@@ -8,6 +8,7 @@ import fcntl
 import os
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ from conductor.web import server
 from conductor.web.app import create_app
 
 MIB = 1024 * 1024  # bytes
+LOOKS, LOOK = 20, 0.05  # how often, seconds between: who holds the data directory
 
 
 # Not the setting is wrong, but the disk or the system: worth another start.
@@ -127,12 +129,21 @@ def _lock(lock: int, directory: Path) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        pid = os.read(lock, 20).decode("ascii", "replace").strip() or "unknown"
+        pid = _holder(lock)
         message = f"Another Conductor uses {directory} (process {pid}). Stop it or choose another `--data`."
         raise StoreBusy(message, path=str(directory), pid=pid) from None
     with suppress(OSError):  # a full disk: then who holds the lock is not told
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+
+
+def _holder(lock: int) -> str:
+    """The process that holds the lock; one that has it since a moment writes itself down a moment later."""
+    for _ in range(LOOKS):
+        if pid := os.pread(lock, 20, 0).decode("ascii", "replace").strip():
+            return pid
+        time.sleep(LOOK)
+    return "unknown"
 
 
 async def _vault(settings: Settings, directory: Path, database: Database) -> Vault:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from axe_playwright_python.sync_playwright import Axe
 from browser.processes import EMAIL, PASSWORD
-from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect, sync_playwright
 
 ARGUMENTS = [
     "--headless=new",
@@ -24,6 +24,7 @@ ARGUMENTS = [
 ]
 LAPTOP: ViewportSize = {"width": 1280, "height": 800}
 TIMEOUT = 15_000  # ms
+expect.set_options(timeout=TIMEOUT)
 _LISTEN = """
 window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) =>

@@ -82,7 +82,7 @@ def test_pages_api_and_command_line_tell_the_workers(tmp_path: Path, migrated_po
                 assert {(item["host"], item["pid"], item["integrations"]) for item in told} >= {
                     ("two.example.com", 4711, 1)
                 }
-                assert "two.example.com" in (await client.get("/")).text
+                assert "two.example.com" in (await client.get("/?tab=services")).text
 
     run(work)
 
@@ -94,7 +94,7 @@ def test_alone_nobody_is_told_of_workers(tmp_path: Path) -> None:
             assert await workers.living(it.system) == []
             async with _client(it) as client:
                 assert (await client.get("/api/v1/status")).json()["workers"] == []
-                assert "Workers" not in (await client.get("/")).text
+                assert "Workers" not in (await client.get("/?tab=services")).text
 
     run(work)
 
