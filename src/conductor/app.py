@@ -8,7 +8,6 @@ import fcntl
 import os
 import signal
 import socket
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -40,7 +39,6 @@ from conductor.web import server
 from conductor.web.app import create_app
 
 MIB = 1024 * 1024  # bytes
-LOOKS, LOOK = 20, 0.05  # how often, seconds between: who holds the data directory
 
 
 # Not the setting is wrong, but the disk or the system: worth another start.
@@ -138,12 +136,15 @@ def _lock(lock: int, directory: Path) -> None:
 
 
 def _holder(lock: int) -> str:
-    """The process that holds the lock; one that has it since a moment writes itself down a moment later."""
-    for _ in range(LOOKS):
-        if pid := os.pread(lock, 20, 0).decode("ascii", "replace").strip():
-            return pid
-        time.sleep(LOOK)
-    return "unknown"
+    """The process that holds the lock, as the kernel tells it (proc(5), /proc/locks); else as it wrote itself down,
+    which it does a moment after it has the lock."""
+    inode = str(os.fstat(lock).st_ino)
+    with suppress(OSError, ValueError):
+        held = (line.split() for line in Path("/proc/locks").read_text("ascii").splitlines())
+        for _, kind, _, _, pid, place, *_ in (words for words in held if len(words) > 6):
+            if kind == "FLOCK" and place.rpartition(":")[2] == inode and int(pid) > 0:
+                return pid
+    return os.pread(lock, 20, 0).decode("ascii", "replace").strip() or "unknown"
 
 
 async def _vault(settings: Settings, directory: Path, database: Database) -> Vault:
