@@ -8,7 +8,7 @@ import time
 import psutil
 
 from benchmarks import world
-from conductor.operations import integrations
+from conductor.operations import integrations, statuses
 from conductor.operations.system import System
 
 MANY = 1000
@@ -54,7 +54,7 @@ async def _add(system: System, tenant: world.Tenant, numbers: range) -> None:
         values = tenant.values(start_from=NOTHING_YET)
         await integrations.add(system, _name(number), "auth0", values, enabled=True, by="bench", test=False)
     while True:
-        found = await integrations.overview(system)
+        found = await statuses.overview(system)
         if all(item.last is not None and not item.running for item in found):
             return
         await asyncio.sleep(0.5)

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from benchmarks import world
 from conductor.core import clock
-from conductor.operations import integrations
+from conductor.operations import integrations, statuses
 from conductor.operations.system import System
 from conductor.signal_client.supervisor import Supervisor
 from conductor.simulator.server import Server, running
@@ -76,7 +76,7 @@ async def _run(system: System, until: object) -> None:
 
 
 async def _polled(system: System) -> bool:
-    found = await integrations.overview(system)
+    found = await statuses.overview(system)
     return all(item.last is not None and not item.running for item in found)
 
 

@@ -35,6 +35,10 @@ CODE = re.compile(r"[a-z][a-z0-9]*(\.[a-z_]+){1,3}")
 CODE_AT = {"Problem": 1, "Health": 2, "CheckStep": 3, "FieldError": 0, "_refusal": 0}
 # Codes whose sentence is made of facts, so that no constant in the code says what they mean.
 MEANINGS = {
+    "channel.address": "An address of a notification channel cannot be used.",
+    "channel.password": "A password would be sent without encryption.",
+    "channel.secret": "A signing secret is not as Standard Webhooks wants it.",
+    "channel.security": "There is no such encryption of mail.",
     "checkpoint.behind": "Behind: less than half of the vendor's retention is left before events are lost.",
     "checkpoint.expiring": "Events are lost soon: less than a quarter of the vendor's retention, or 6 hours, is left.",
     "config.date": "The value is not a date.",

@@ -21,7 +21,7 @@ from conductor.analytics.engine import Analytics
 from conductor.core.errors import KeyWrong, SettingsError, StoreBusy, StoreError
 from conductor.indexer.indexer import Indexer, reader_of
 from conductor.observe import Metrics, Pulse
-from conductor.operations import accounts, keys, retention, upkeep
+from conductor.operations import accounts, keys, notifying, retention, upkeep
 from conductor.operations.system import Options, System
 from conductor.outbound.client import Opener
 from conductor.outbound.guard import Policy
@@ -109,7 +109,7 @@ async def serve(settings: Settings, announce: Callable[[Started], None]) -> None
         )
         room = Room(directory, settings.min_free_mb * MIB)
         room.make_start_possible()
-        async with opened(settings, directory, base_url=listening.url) as system:
+        async with opened(settings, directory, base_url=settings.base_url or listening.url) as system:
             await retention.note_setting(system)
             await _first_admin(settings, system)
             stop = asyncio.Event()
@@ -118,7 +118,7 @@ async def serve(settings: Settings, announce: Callable[[Started], None]) -> None
                 server.serve_local(create_app(system, local=True), directory, stop),
             ]
             link = await accounts.setup_link(system) if await accounts.needs_setup(system) else None
-            url = f"{listening.url}/setup?token={link}" if link else None
+            url = f"{system.settings.base_url}/setup?token={link}" if link else None
             announce(Started(listening.url, directory, url, listening.fingerprint))
             await _run(system, web, _upkeep(system, room), stop)
 
@@ -185,6 +185,7 @@ def _upkeep(system: System, room: Room) -> dict[str, Coroutine[Any, Any, None]]:
         "retention": upkeep.expire(system, room),
         "proof": upkeep.prove(system),
         "room": upkeep.mind_room(system, room),
+        "notifications": notifying.keep(system),
         "loop": upkeep.mind_loop(system.metrics),
         "store": system.database.watch(),
     }

@@ -174,6 +174,9 @@ class Metrics:
         self.unseen = Counter(
             "conductor_audit_unseen", "Signals that only reading a span again has found", names, registry=self.registry
         )
+        self.messages = Counter(
+            "conductor_notifications", "Messages to notification channels", ["kind", "result"], registry=self.registry
+        )
         self.lateness = Gauge(
             "conductor_lateness_seconds",
             "How late a record was at the least that the last audit found; the overlap should be longer",

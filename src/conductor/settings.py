@@ -15,6 +15,7 @@ from conductor.outbound import guard
 
 _CREDENTIALS = re.compile(r"(?<=://).*@")
 _IN_QUERY = re.compile(r"(?i)((?:pass|secret|token|key)\w*=)[^&\s]+")
+_BASE_URL = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
 LONGEST_RETENTION = 36_500  # days
 LARGEST_ANSWER = 256  # MiB
 
@@ -29,6 +30,11 @@ class Settings:
 
     data: Path = _setting("DATA", "Directory for everything Conductor keeps.", Path("~/.local/share/conductor"))
     bind: str = _setting("BIND", "Address and port to listen on.", "127.0.0.1:8080")
+    base_url: str = _setting(
+        "BASE_URL",
+        "How people reach the pages, for links in messages and invitations; the address of BIND if empty.",
+        "",
+    )
     tls_cert: str = _setting("TLS_CERT", "Certificate file (PEM) for the web server.", "")
     tls_key: str = _setting("TLS_KEY", "Key file (PEM) of that certificate.", "")
     retention_days: int = _setting("RETENTION_DAYS", "How many days events are kept.", 90)
@@ -120,6 +126,8 @@ def _check(settings: Settings) -> None:
     port = settings.bind.rpartition(":")[2]
     if not (port.isascii() and port.isdigit()) or int(port) > 65_535 or not settings.host:
         raise SettingsError("CONDUCTOR_BIND must be an address and a port, for example 127.0.0.1:8080.")
+    if settings.base_url and not _BASE_URL.fullmatch(settings.base_url):
+        raise SettingsError("CONDUCTOR_BASE_URL must look like https://conductor.example.com, without a / at the end.")
     try:
         settings.allowed  # noqa: B018
     except ValueError:

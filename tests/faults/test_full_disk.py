@@ -21,7 +21,7 @@ from worlds import collecting, run
 from conductor.core import clock
 from conductor.core.errors import StoreFull
 from conductor.core.health import State
-from conductor.operations import integrations, upkeep
+from conductor.operations import integrations, statuses, upkeep
 from conductor.signal_client import poller
 from conductor.simulator.tenant import TenantSpec
 from conductor.store import room, schema
@@ -77,12 +77,12 @@ def test_f49_collecting_pauses_on_a_full_disk_and_resumes_by_itself(
             async with asyncio.timeout(LIMIT):
                 while not it.system.database.full:
                     await asyncio.sleep(0.02)
-                told = await integrations.status(it.system, "prod")
+                told = await statuses.status(it.system, "prod")
                 assert told.health.state is State.FAILED
                 assert told.health.code == "local.storage.full"
                 assert await it.count() == 0
                 ballast.unlink()
-                while (await integrations.status(it.system, "prod")).health.state is not State.HEALTHY:
+                while (await statuses.status(it.system, "prod")).health.state is not State.HEALTHY:
                     await asyncio.sleep(0.05)
             it.system.supervisor.stop()
             await running

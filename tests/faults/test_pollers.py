@@ -19,7 +19,7 @@ from conductor.core.errors import ConductorError, Conflict
 from conductor.core.health import State
 from conductor.core.signal import Checkpoint, SignalBatch
 from conductor.observe import Metrics
-from conductor.operations import history, integrations, upkeep
+from conductor.operations import history, integrations, statuses, upkeep
 from conductor.simulator.faults import Fault
 from conductor.simulator.tenant import TenantSpec
 from conductor.store import journal
@@ -70,10 +70,10 @@ def test_f56_a_rename_while_polling_loses_doubles_and_begins_nothing_anew(tmp_pa
             await it.add()
             await integrations.set_enabled(it.system, "prod", True, by="ana")
             await until(lambda: it.world.stats.total("logs") >= 3)
-            number = (await integrations.status(it.system, "prod")).integration.id
+            number = (await statuses.status(it.system, "prod")).integration.id
             await integrations.edit(it.system, "prod", {}, by="ana", new_name="production")
             await until(lambda: _healthy(it, "production"))
-            told = await integrations.status(it.system, "production")
+            told = await statuses.status(it.system, "production")
             assert told.integration.id == number
             assert await _stored(it) == it.world.log_ids()
             pages = len(it.world.log_ids()) // 100 + 1
@@ -83,7 +83,7 @@ def test_f56_a_rename_while_polling_loses_doubles_and_begins_nothing_anew(tmp_pa
 
 
 async def _healthy(it: Collecting, name: str) -> bool:
-    return (await integrations.status(it.system, name)).health.state is State.HEALTHY
+    return (await statuses.status(it.system, name)).health.state is State.HEALTHY
 
 
 def test_f57_a_page_in_flight_is_refused_when_its_integration_was_removed(tmp_path: Path) -> None:
@@ -177,9 +177,9 @@ def test_f62_a_poller_that_crashes_is_tried_again_ever_more_slowly_while_others_
             await integrations.add(it.system, "bad", "crashing", it.values(), enabled=True, by="ana", test=False)
             await integrations.set_enabled(it.system, "good", True, by="ana")
             await until(lambda: _crashed(it, 5))
-            told = await integrations.status(it.system, "bad")
+            told = await statuses.status(it.system, "bad")
             assert (told.health.state, told.health.code) == (State.FAILED, "poller.crashed")
-            assert (await integrations.status(it.system, "good")).health.state is State.HEALTHY
+            assert (await statuses.status(it.system, "good")).health.state is State.HEALTHY
 
     with caplog.at_level(logging.ERROR):
         run_hastily(work())

@@ -19,7 +19,7 @@ from worlds import Collecting, collecting, run
 from conductor import cli
 from conductor.core import clock
 from conductor.core.errors import Conflict, Invalid, NotFound
-from conductor.operations import backfills, gaps, integrations
+from conductor.operations import backfills, gaps, integrations, statuses
 from conductor.operations.backfills import Standing
 from conductor.simulator.tenant import TenantSpec
 from conductor.store import audit
@@ -110,7 +110,7 @@ def test_the_end_of_a_span_is_where_live_collection_is(tmp_path: Path) -> None:
         async with collecting(tmp_path, TenantSpec(history=20)) as it:
             await it.add()
             await it.poll()
-            covered = (await integrations.status(it.system, "prod")).covered_until
+            covered = (await statuses.status(it.system, "prod")).covered_until
             for end in (None, "2099-01-01"):
                 assert (await backfills.start(it.system, "prod", "5d", end, by="ana")).work.ends == covered
 
@@ -296,7 +296,7 @@ def test_the_loss_clock_goes_on_while_an_integration_is_off(tmp_path: Path) -> N
             await it.poll()
             told = (await http.get("/api/v1/integrations/prod")).json()
             assert told["enabled"] is False
-            left = (await integrations.status(it.system, "prod")).loss_at
+            left = (await statuses.status(it.system, "prod")).loss_at
             assert left is not None
             assert told["loss_at"] == clock.to_text(left)
             assert told["health"]["sentence"].endswith(f"Turn on before {left:%-d %b %H:%M} UTC to lose nothing.")

@@ -14,7 +14,7 @@ from conductor.analytics import artifacts
 from conductor.core import clock
 from conductor.core.errors import Conflict, Invalid
 from conductor.core.health import State
-from conductor.operations import integrations, retention, search
+from conductor.operations import integrations, retention, search, statuses
 from conductor.operations.integrations import CheckFailed
 from conductor.signal_client.assembly import SealedToken
 from conductor.simulator.faults import Fault
@@ -73,7 +73,7 @@ def test_f34_what_is_covered_is_never_told_by_our_clock_that_is_ahead(tmp_path: 
             await it.add()
             for _ in range(2):  # with events of the present, and then without any
                 await it.poll()
-                covered = (await integrations.status(it.system, "prod")).covered_until
+                covered = (await statuses.status(it.system, "prod")).covered_until
                 assert covered is not None
                 assert covered <= there - timedelta(minutes=5)
 
@@ -237,7 +237,7 @@ def test_a_429_waits_as_long_as_the_vendor_says(tmp_path: Path) -> None:
             assert poll.finished_at is not None
             assert poll.retry_at is not None
             assert abs((poll.retry_at - poll.finished_at) - timedelta(seconds=77)) < timedelta(seconds=2)
-            told = await integrations.status(it.system, "prod")
+            told = await statuses.status(it.system, "prod")
             assert not poll.needs_person
             assert told.health.state is State.OFF  # switched off says so first
 
@@ -360,7 +360,7 @@ def test_two_tenants_and_a_wrong_secret_do_not_disturb_each_other(tmp_path: Path
                 await integrations.set_enabled(it.system, name, True, by="test")
             running = asyncio.create_task(it.system.supervisor.run())
             await _until(it, {"one": State.HEALTHY, "two": State.HEALTHY, "broken": State.FAILED})
-            told = await integrations.status(it.system, "broken")
+            told = await statuses.status(it.system, "broken")
             assert told.health.code == "auth0.token.badsecret"
             assert told.health.sentence == "Failed: Auth0 did not accept the Client ID and Client Secret."
             assert any("24 characters" in step for step in told.health.fix)
@@ -392,7 +392,7 @@ def test_a_test_that_fails_saves_nothing(tmp_path: Path) -> None:
                 ("Limits", "skipped"),
             ]
             assert refused.value.code == "auth0.token.badsecret"
-            assert await integrations.overview(it.system) == []
+            assert await statuses.overview(it.system) == []
 
     run(work)
 
@@ -493,7 +493,7 @@ def test_a_removed_integration_keeps_its_events(tmp_path: Path) -> None:
             await it.poll()
             before = await it.count()
             await integrations.remove(it.system, "prod", by="test")
-            assert await integrations.overview(it.system) == []
+            assert await statuses.overview(it.system) == []
             assert await it.count() == await it.count("integration:prod") == before
             await it.add()
             await it.poll()
@@ -584,7 +584,7 @@ def _everything(client: Any) -> list[Any]:
 async def _until(it: Collecting, wanted: dict[str, State]) -> None:
     """Wait for these states; the test's own limit ends a wait in vain."""
     while True:
-        found = {item.integration.name: item.health.state for item in await integrations.overview(it.system)}
+        found = {item.integration.name: item.health.state for item in await statuses.overview(it.system)}
         if all(found[name] is state for name, state in wanted.items()):
             return
         await asyncio.sleep(0.05)

@@ -17,7 +17,7 @@ from conductor.core import clock
 from conductor.core.backfill import AUDIT, LATE
 from conductor.core.health import State
 from conductor.operations import backfills as operations
-from conductor.operations import gaps, history, integrations, retention, search
+from conductor.operations import gaps, history, integrations, retention, search, statuses
 from conductor.outbound.guard import Policy
 from conductor.settings import Settings
 from conductor.signal_client.assembly import Assembly, Egress
@@ -44,7 +44,7 @@ def test_f30_an_outage_beyond_the_retention_is_told_although_the_vendor_answers_
         async with collecting(tmp_path, spec) as it:
             await it.add(plan="starter")
             await it.poll()
-            covered = (await integrations.status(it.system, "prod")).covered_until
+            covered = (await statuses.status(it.system, "prod")).covered_until
             calendar.ahead = 3 * DAY
             before = await it.ids()
             assert (await it.poll()).result == "ok"
@@ -116,7 +116,7 @@ def test_f30_what_the_vendor_still_has_of_a_gap_is_recovered_and_the_rest_is_los
         async with collecting(tmp_path, spec) as it:
             await it.add(plan="starter")  # the operator believes in one day; the vendor keeps five
             await it.poll()
-            covered = (await integrations.status(it.system, "prod")).covered_until
+            covered = (await statuses.status(it.system, "prod")).covered_until
             calendar.ahead = 7 * DAY
             await it.poll()
             await catch_up(it)
@@ -141,7 +141,7 @@ def test_a_plan_that_is_set_too_low_opens_a_gap_that_is_recovered_whole(tmp_path
             await catch_up(it)
             (gap,) = await gap_list(it)
             assert (gap.state, gap.closed_by) == ("recovered", "conductor")
-            status = await integrations.status(it.system, "prod")
+            status = await statuses.status(it.system, "prod")
             assert (status.open_gaps, status.lost_gaps) == (0, 0)
             assert sorted(await it.ids()) == it.world.log_ids()
             assert (await search.search(it.system, search.Request(last="7d"))).gaps == []
@@ -155,7 +155,7 @@ def test_f29_a_lost_checkpoint_ends_as_the_exact_span_that_is_gone(tmp_path: Pat
         async with collecting(tmp_path, spec) as it:
             await it.add(plan="enterprise")  # so that nothing but the refusal tells it
             await it.poll()
-            status = await integrations.status(it.system, "prod")
+            status = await statuses.status(it.system, "prod")
             calendar.ahead = 2 * DAY
             it.world.faults.add(Fault("expired_checkpoint", count=2))
             assert (await it.poll()).result == "ok"
@@ -181,12 +181,12 @@ def test_a_lost_gap_is_told_until_a_person_closes_it_and_searches_tell_it_for_ev
             await it.poll()
             await catch_up(it)
             await integrations.set_enabled(it.system, "prod", True, by="ana")
-            told = await integrations.status(it.system, "prod")
+            told = await statuses.status(it.system, "prod")
             assert (told.health.state, told.health.code, told.lost_gaps) == (State.ATTENTION, "gap.lost", 1)
             (gap,) = await gap_list(it)
             closed = await integrations.close_gap(it.system, "prod", gap.id, note="the outage of May", by="ana")
             assert (closed.state, closed.note, closed.closed_by) == ("lost", "the outage of May", "ana")
-            assert (await integrations.status(it.system, "prod")).health.code != "gap.lost"
+            assert (await statuses.status(it.system, "prod")).health.code != "gap.lost"
             found = await search.search(it.system, search.Request(last="7d"))
             assert [item.gap.id for item in found.gaps] == [gap.id]
 
@@ -260,7 +260,7 @@ def test_f31_records_later_than_the_overlap_are_found_by_the_audit_told_and_look
             wider = await it.system.database.read(lambda connection: backfills.of(connection, 1, 9))
             assert [(work.cause, work.state) for work in wider] == [(LATE, "done")]
             await integrations.set_enabled(it.system, "prod", True, by="ana")
-            told = await integrations.status(it.system, "prod")
+            told = await statuses.status(it.system, "prod")
             assert told.health.sentence.startswith(f"{found} events came later")
             assert told.health.code == "events.late"
 
@@ -367,13 +367,13 @@ def test_f60_a_backlog_of_days_is_read_within_the_share_and_delays_nobody_else(t
             loop = asyncio.get_running_loop()
             begun = loop.time()
             running = asyncio.create_task(it.system.supervisor.run())
-            while (await integrations.status(it.system, "backlog")).good is None:
+            while (await statuses.status(it.system, "backlog")).good is None:
                 await asyncio.sleep(0.5)
             took = loop.time() - begun
             requests = it.world.stats.total("logs", "busy")
             assert requests >= 60
             assert took >= (requests - 11) / (16 * 0.2)  # enterprise allows 16 a second, with a burst of 50
-            assert (await integrations.status(it.system, "neighbour")).good is not None
+            assert (await statuses.status(it.system, "neighbour")).good is not None
             calm = [poll for poll in await history.recent_polls(it.system, "calm") if poll.result == "ok"]
             waits = [(after.started_at - before.started_at) for before, after in zip(calm[1:], calm, strict=False)]
             assert calm

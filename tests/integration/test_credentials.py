@@ -15,7 +15,7 @@ from worlds import Collecting, collecting, collecting_in_jumps, run
 from conductor.core import clock
 from conductor.core.health import State
 from conductor.core.poll import Poll
-from conductor.operations import history, integrations
+from conductor.operations import history, integrations, statuses
 from conductor.signal_client.poller import Poller
 from conductor.simulator.faults import Fault
 from conductor.simulator.tenant import TenantSpec
@@ -122,12 +122,12 @@ def test_f06_the_next_secret_takes_over_when_the_present_one_is_refused(tmp_path
         async with collecting(tmp_path, TenantSpec(history=30)) as it:
             await it.add(next_client_secret=NEW)
             assert (await it.poll()).result == "ok"
-            before = await integrations.status(it.system, "prod")
+            before = await statuses.status(it.system, "prod")
             assert set(before.secrets) == {"client_secret", "next_client_secret"}
             rotate(it)
             assert (await it.poll()).result == "ok"
             assert it.world.stats.counts["acme", "token", 401] == 1
-            after = await integrations.status(it.system, "prod")
+            after = await statuses.status(it.system, "prod")
             assert set(after.secrets) == {"client_secret"}
             assert after.secrets["client_secret"].version == before.secrets["client_secret"].version + 1
             entry = (await it.system.database.read(lambda c: audit.recent(c, 1)))[0]
@@ -151,7 +151,7 @@ def test_f06_what_somebody_typed_meanwhile_is_not_overwritten(tmp_path: Path) ->
             async for _ in source.connector.poll(None):
                 pass
             await source.close()
-            told = await integrations.status(it.system, "prod")
+            told = await statuses.status(it.system, "prod")
             assert told.secrets["client_secret"].set_by == "ana"
             assert set(told.secrets) == {"client_secret", "next_client_secret"}
 
@@ -229,5 +229,5 @@ def test_f07_after_five_minutes_a_person_must_act(tmp_path: Path) -> None:
 
 
 async def _becomes(it: Collecting, state: State) -> None:
-    while (await integrations.status(it.system, "prod")).health.state is not state:
+    while (await statuses.status(it.system, "prod")).health.state is not state:
         await asyncio.sleep(0.02)

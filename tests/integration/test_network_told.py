@@ -9,7 +9,7 @@ import pytest
 from worlds import collecting, run
 
 from conductor.core.health import State
-from conductor.operations import integrations
+from conductor.operations import integrations, statuses
 
 CLOSED = "http://127.0.0.1:9"
 FAULTS: dict[str, tuple[dict[str, Any], dict[str, Any], str, bool]] = {
@@ -35,7 +35,7 @@ def test_a_source_tells_what_is_wrong_on_its_way(
             assert poll.result.startswith(code)
             assert poll.needs_person is person
             assert (poll.new, poll.fetched) == (0, 0)
-            told = await integrations.status(it.system, "prod")
+            told = await statuses.status(it.system, "prod")
             assert told.health.code == poll.result
             assert told.health.fix or told.health.body
             assert told.health.state is (State.FAILED if person else State.ATTENTION)

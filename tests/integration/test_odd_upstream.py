@@ -17,7 +17,7 @@ from worlds import Collecting, collecting, collecting_in_jumps, run
 from conductor.core import clock
 from conductor.core.health import State
 from conductor.core.poll import Poll
-from conductor.operations import history, integrations
+from conductor.operations import history, integrations, statuses
 from conductor.signal_client.poller import Poller
 from conductor.simulator.events import Event
 from conductor.simulator.faults import Fault
@@ -278,7 +278,7 @@ def test_f33_a_clock_that_is_an_hour_wrong_changes_nothing_and_is_told(tmp_path:
             await it.poll()
             assert sorted(await it.ids()) == it.world.log_ids()
             assert await integrations.list_gaps(it.system, "prod") == []
-            told = await integrations.status(it.system, "prod")
+            told = await statuses.status(it.system, "prod")
             assert told.covered_until is not None
             assert told.loss_at is not None
             assert abs(vendor() - told.covered_until) < timedelta(minutes=6)
@@ -302,7 +302,7 @@ def test_f33_f34_a_skew_of_more_than_five_minutes_is_a_warning_on_the_tile(tmp_p
             ahead[0] = timedelta(minutes=6, seconds=30)
             await integrations.poll_now(it.system, "prod")
             await _until(it, lambda found: found == (State.ATTENTION, "host.clock.skew"))
-            health = (await integrations.status(it.system, "prod")).health
+            health = (await statuses.status(it.system, "prod")).health
             assert health.sentence.startswith("This server's clock is 3")
             assert health.sentence.endswith("s slow.")
             it.system.supervisor.stop()
@@ -313,7 +313,7 @@ def test_f33_f34_a_skew_of_more_than_five_minutes_is_a_warning_on_the_tile(tmp_p
 
 async def _until(it: Collecting, wanted: Callable[[tuple[State, str]], bool]) -> None:
     while True:
-        health = (await integrations.status(it.system, "prod")).health
+        health = (await statuses.status(it.system, "prod")).health
         if wanted((health.state, health.code)):
             return
         await asyncio.sleep(0.02)
@@ -350,7 +350,7 @@ def test_f58_one_made_again_under_the_old_name_is_another_one(tmp_path: Path) ->
             await it.add()
             second = await integrations.find(it.system, "prod")
             assert second.id != first.id
-            assert (await integrations.status(it.system, "prod")).checkpoint_at is None
+            assert (await statuses.status(it.system, "prod")).checkpoint_at is None
             poll = await it.poll()
             assert poll.new >= 140  # from its own beginning, and the old one's records count for nothing
             assert poll.duplicates == 0
@@ -368,7 +368,7 @@ def test_f59_a_change_in_its_sleep_takes_effect_now_and_nobody_polls_twice(tmp_p
             running = asyncio.create_task(it.system.supervisor.run())
             await integrations.set_enabled(it.system, "prod", True, by="ana")
             await _until(it, lambda found: found[0] is State.HEALTHY)
-            sleeping = await integrations.status(it.system, "prod")
+            sleeping = await statuses.status(it.system, "prod")
             assert sleeping.next_poll_at is not None
             assert sleeping.next_poll_at - clock.now() > timedelta(minutes=55)
             begun = asyncio.get_running_loop().time()
@@ -382,7 +382,7 @@ def test_f59_a_change_in_its_sleep_takes_effect_now_and_nobody_polls_twice(tmp_p
             assert asyncio.get_running_loop().time() - begun < 5
             await _until(it, lambda found: found[0] is State.HEALTHY)
             if change == "interval":
-                while (due := (await integrations.status(it.system, "prod")).next_poll_at) is None:
+                while (due := (await statuses.status(it.system, "prod")).next_poll_at) is None:
                     await asyncio.sleep(0.02)
                 assert due - clock.now() <= timedelta(minutes=1)
             await integrations.set_enabled(it.system, "prod", False, by="ana")

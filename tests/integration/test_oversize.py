@@ -14,7 +14,7 @@ from worlds import Collecting, collecting, run
 
 from conductor.core import clock
 from conductor.core.health import State
-from conductor.operations import integrations
+from conductor.operations import integrations, statuses
 from conductor.simulator.events import Event
 from conductor.simulator.faults import Fault
 from conductor.simulator.tenant import TenantSpec
@@ -175,7 +175,7 @@ def test_f20_the_tile_tells_what_was_left_out(tmp_path: Path) -> None:
             await it.add(test=True)
             await it.poll()
             await integrations.set_enabled(it.system, "prod", True, by="test")
-            told = await integrations.status(it.system, "prod")
+            told = await statuses.status(it.system, "prod")
             assert (told.health.state, told.health.code) == (State.ATTENTION, "gap.lost")
 
     run(work)

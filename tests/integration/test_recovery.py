@@ -15,7 +15,7 @@ from conductor import app
 from conductor.catalog import Catalog, load
 from conductor.core import clock
 from conductor.core.signal import Checkpoint, Signal
-from conductor.operations import history, integrations
+from conductor.operations import history, statuses
 from conductor.simulator.faults import Fault
 from conductor.simulator.tenant import TenantSpec
 from conductor.store import backfills, gaps
@@ -143,7 +143,7 @@ def test_a_failed_page_backs_off_and_leaves_the_tile_alone(tmp_path: Path) -> No
                 assert (await running.behind() or 0) > 70  # it asks nothing before that time
                 failed = (await history.recent_polls(it.system, "prod"))[0]
                 assert (failed.lane, failed.result) == ("backfill", "auth0.rate.limited")
-                status = await integrations.status(it.system, "prod")
+                status = await statuses.status(it.system, "prod")
                 assert status.last is not None
                 assert (status.last.lane, status.last.result) == ("live", "ok")
                 assert status.health.code != "auth0.rate.limited"

@@ -15,7 +15,7 @@ import pytest
 import trustme
 from worlds import Collecting, collecting, run
 
-from conductor.operations import accounts, integrations, sessions
+from conductor.operations import accounts, integrations, sessions, statuses
 from conductor.simulator.faults import Fault
 from conductor.web import auth
 from conductor.web.app import create_app
@@ -185,7 +185,7 @@ def test_s04_private_networks_are_the_operators_to_allow_and_nobody_elses(tmp_pa
             described = (await http.get("/api/v1/openapi.json")).text
             page = (await http.get(f"{LIST}/new?kind=auth0")).text
             assert "private_targets" not in described + page
-            assert await integrations.overview(it.system) == []
+            assert await statuses.overview(it.system) == []
 
     run(work)
 

@@ -12,7 +12,7 @@ import sqlalchemy
 from worlds import Collecting, collecting, run
 
 from conductor.core import clock
-from conductor.operations import integrations, retention, workers
+from conductor.operations import integrations, retention, statuses, workers
 from conductor.simulator.tenant import TenantSpec
 from conductor.store import cursors, leases, schema
 from conductor.store.database import Connection
@@ -104,9 +104,9 @@ def test_what_is_polled_elsewhere_has_its_next_poll_from_the_last(tmp_path: Path
         async with collecting(tmp_path, TenantSpec(history=10), database_url=migrated_postgresql_url) as it:
             await it.add(polling_interval=7)
             poll = await it.poll()
-            assert (await integrations.status(it.system, "prod")).next_poll_at is None
+            assert (await statuses.status(it.system, "prod")).next_poll_at is None
             await integrations.set_enabled(it.system, "prod", True, by="ana")
-            told = await integrations.status(it.system, "prod")
+            told = await statuses.status(it.system, "prod")
             assert told.next_poll_at == poll.started_at + timedelta(minutes=7)
 
     run(work)

@@ -19,7 +19,7 @@ from conductor.core.errors import Conflict
 from conductor.core.health import State
 from conductor.core.integration import Integration
 from conductor.core.signal import Checkpoint, SignalBatch
-from conductor.operations import history, integrations
+from conductor.operations import history, integrations, statuses
 from conductor.signal_client import supervisor
 from conductor.signal_client.assembly import Assembly, Source
 from conductor.simulator.faults import Fault
@@ -55,7 +55,7 @@ async def supervised(it: Collecting) -> AsyncIterator[None]:
 async def becomes(it: Collecting, name: str, state: State) -> None:
     """Wait until an integration has that state; fail when it takes longer than a change may."""
     async with asyncio.timeout(WITHIN):
-        while (await integrations.status(it.system, name)).health.state is not state:
+        while (await statuses.status(it.system, name)).health.state is not state:
             await asyncio.sleep(0.02)
 
 
@@ -73,7 +73,7 @@ def test_a_change_takes_effect_without_a_restart(tmp_path: Path) -> None:
             await integrations.edit(it.system, "prod", {"polling_interval": 30}, by="ana")
             await becomes(it, "prod", State.HEALTHY)
             await integrations.set_enabled(it.system, "prod", False, by="ana")
-            told = await integrations.status(it.system, "prod")
+            told = await statuses.status(it.system, "prod")
             assert "by ana." in told.health.sentence
             async with asyncio.timeout(WITHIN):
                 while it.system.supervisor.next_poll_at(told.integration.id) is not None:
@@ -110,7 +110,7 @@ def test_a_crash_is_contained_told_and_healed(
             await integrations.set_enabled(it.system, "good", True, by="ana")
             await becomes(it, "bad", State.FAILED)
             await becomes(it, "good", State.HEALTHY)
-            told = await integrations.status(it.system, "bad")
+            told = await statuses.status(it.system, "bad")
             assert told.health.code == "poller.crashed"
             async with asyncio.timeout(WITHIN):
                 while len(await history.recent_polls(it.system, "bad")) < 2:
@@ -222,7 +222,7 @@ def test_a_secret_that_cannot_be_read_is_told_and_a_new_one_heals_it(tmp_path: P
             )
             await integrations.set_enabled(it.system, "prod", True, by="ana")
             await becomes(it, "prod", State.FAILED)
-            assert (await integrations.status(it.system, "prod")).health.code == "local.secret.unreadable"
+            assert (await statuses.status(it.system, "prod")).health.code == "local.secret.unreadable"
             secret = it.values()["client_secret"]
             await integrations.edit(it.system, "prod", {"client_secret": secret}, by="ana")
             await becomes(it, "prod", State.HEALTHY)
@@ -255,7 +255,7 @@ def test_a_change_does_not_wait_for_a_vendor_that_hangs(tmp_path: Path) -> None:
             it.world.faults.add(Fault("hang", seconds=60))
             await integrations.set_enabled(it.system, "prod", True, by="ana")
             async with asyncio.timeout(WITHIN):
-                while not (await integrations.status(it.system, "prod")).running:
+                while not (await statuses.status(it.system, "prod")).running:
                     await asyncio.sleep(0.02)
             it.world.faults.clear()
             await integrations.set_enabled(it.system, "prod", False, by="ana")

@@ -17,6 +17,7 @@ COMMANDS = {
     "search": ("search", "Search the stored events."),
     "token": ("token", "Manage API tokens."),
     "user": ("user", "Manage users."),
+    "notification": ("notification", "Tell people by e-mail, Slack or webhook when a source needs them."),
     "key": ("key", "Change the master key."),
     "audit": ("audit", "Show who did what, and prove the log."),
     "db": ("db", "Check, back up and restore what is stored."),

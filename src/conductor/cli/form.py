@@ -1,4 +1,4 @@
-"""Command-line options out of a connector's form: declared once, in its config."""
+"""Command-line options out of a form: declared once, in the config of a connector or of a kind of channel."""
 
 from __future__ import annotations
 
@@ -36,6 +36,34 @@ class ConnectorGroup(click.Group):
         return command
 
 
+class ChannelGroup(click.Group):
+    """`notification add`: one command for each kind of channel."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """The kinds."""
+        return list(_kinds())
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """A command with the kind's fields as options."""
+        kind = _kinds().get(name)
+        if kind is None:
+            return None
+        command = click.Command(name, callback=_channel_adder(name), help=f"{kind.title}. {self.help}")
+        tell = "What to tell; may be repeated. Without it: failed, gap and loss."
+        command.params = [
+            click.Option(["--name"], required=True, help="A name of your choice."),
+            *_options(kind.Config.form()),
+            click.Option(
+                ["--tell", "kinds"], multiple=True, type=click.Choice(("failed", "gap", "loss", "silent")), help=tell
+            ),
+            click.Option(["--loss-hours"], type=int, help="Tell of a loss so many hours ahead; 24."),
+            click.Option(["--silent-hours"], type=int, help="Tell of silence after so many hours; 12."),
+            click.Option(["--cooldown"], type=int, help="Minutes before the same is told again; 15."),
+            click.Option(["--data"], type=click.Path(path_type=Path, file_okay=False), help="Data directory."),
+        ]
+        return command
+
+
 class EditCommand(click.Command):
     """`integration edit`: the fields of all connectors as options, none required."""
 
@@ -58,14 +86,26 @@ def _adder(slug: str) -> Any:
     def callback(name: str, disabled: bool, data: Path | None, **options: Any) -> None:
         from conductor.cli import integration
 
-        integration.add_one(slug, _asked(slug, read(options)), name, disabled, data)
+        integration.add_one(
+            slug, _asked(_catalog().connectors[slug].Config.form(), read(options)), name, disabled, data
+        )
 
     return callback
 
 
-def _asked(slug: str, values: dict[str, Any]) -> dict[str, Any]:
+def _channel_adder(kind: str) -> Any:
+    def callback(name: str, data: Path | None, **options: Any) -> None:
+        from conductor.cli import notification
+
+        wishes = {key: options[key] for key in ("kinds", "loss_hours", "silent_hours", "cooldown")}
+        notification.add_one(kind, _asked(_kinds()[kind].Config.form(), read(options)), name, wishes, data)
+
+    return callback
+
+
+def _asked(fields: Iterable[FormField], values: dict[str, Any]) -> dict[str, Any]:
     """Ask for a required secret on a terminal when no file was named."""
-    for field in _catalog().connectors[slug].Config.form():
+    for field in fields:
         if field.secret and field.required and field.name not in values and sys.stdin.isatty():
             values[field.name] = click.prompt(field.label, hide_input=True, err=True)
     return values
@@ -93,6 +133,12 @@ def _content(context: click.Context, parameter: click.Parameter, path: str | Non
         return sys.stdin.read().strip() if path == "-" else Path(path).read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise click.BadParameter(f"{path} cannot be read: {error}.") from error
+
+
+def _kinds() -> Any:
+    from conductor import channels
+
+    return channels.KINDS
 
 
 def _catalog() -> Any:

@@ -15,6 +15,7 @@ from conductor.cli import exits, talk
 @click.command("serve", epilog="Every option has an environment variable, for example CONDUCTOR_BIND.")
 @click.option("--bind", metavar="ADDRESS:PORT", help="Where to listen; 127.0.0.1:8080 by default.")
 @talk.data_option
+@click.option("--base-url", metavar="URL", help="How people reach the pages, for links in messages and invitations.")
 @click.option("--tls-cert", metavar="FILE", help="Certificate (PEM). Beyond loopback one is made when none is given.")
 @click.option("--tls-key", metavar="FILE", help="Key of that certificate (PEM).")
 @click.option("--retention-days", type=int, metavar="DAYS", help="How long events are kept; 90 by default.")

@@ -1,9 +1,10 @@
-"""Addresses of those who ask us. Pure."""
+"""Addresses of hosts and of people. Pure."""
 
 from __future__ import annotations
 
 import ipaddress
 
+LONGEST_EMAIL = 254  # characters: RFC 5321, section 4.5.3.1.3, with the brackets around it
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -14,3 +15,10 @@ def parse(text: str) -> Address | None:
     except ValueError:
         return None
     return (found.ipv4_mapped or found) if isinstance(found, ipaddress.IPv6Address) else found
+
+
+def is_email(text: str) -> bool:
+    """Whether it looks like an e-mail address that needs no quoting: whether it works, only a mail to it tells."""
+    local, at, domain = text.rpartition("@")
+    plain = text.isprintable() and not set(text) & set(' <>,;:"\\()[]')
+    return bool(local and at and domain) and len(text) <= LONGEST_EMAIL and plain

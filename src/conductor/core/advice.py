@@ -63,8 +63,8 @@ _NETWORK = {
     ),
     "net.port.refused": Advice(
         "Port {port} of {domain} is not used.",
-        "Vendors are spoken to on port 443 only. If this is a test server, start with "
-        "`--allow-private-targets {ip}/32`.",
+        "Vendors and webhooks are spoken to on port 443 only, mail servers on 25, 465, 587 and 2525. If this is a test "
+        "server, start with `--allow-private-targets {ip}/32`.",
         ("Leave the port out.",),
         "port refused",
     ),
@@ -269,6 +269,23 @@ _COMPLETENESS = {
         ("Look at the gap.", "Close it with a note when you know what it means."),
         "events lost",
     ),
+    "gap.recovered": Advice(
+        "Gap closed.",
+        "What the vendor still had of the span was collected late. It is searchable, and no longer told as missing.",
+        short="gap closed",
+    ),
+    "data.none.new": Advice(
+        "Connected. {vendor} has no events yet.",
+        "Our own sign-in should appear within a few minutes. Or sign in to any application of this tenant; the event "
+        "appears here within about {duration}. {vendor} says that events may arrive with some delay.",
+        ("Wait some minutes, or choose Poll now.",),
+        "no events yet",
+    ),
+    "data.none.silent": Advice(
+        "No events for {duration}, the usual pause here is under {typical}.",
+        "We are connected and caught up. Either nobody used the tenant, or its logs stopped.",
+        ("Look at the log in {vendor}'s own dashboard.",),
+    ),
     "events.late": Advice(
         "Some events became visible later than the overlap waits.",
         "An audit, which reads every span a second and a third time, has found and collected them. The metric "
@@ -284,4 +301,45 @@ _COMPLETENESS = {
     ),
 }
 
-ADVICE: Mapping[str, Advice] = {**_NETWORK, **_ANSWERS, **_HERE, **_COMPLETENESS}
+_CHANNELS = {
+    "channel.refused": Advice(
+        "{domain} refused the message (HTTP {status}).",
+        'It said: "{said}". The webhook may have been removed or turned off there.',
+        ("Make a new webhook there, and enter its address here.",),
+    ),
+    "channel.server": Advice(
+        "{domain} has a problem (HTTP {status}).", "The message is sent again, some minutes later each time."
+    ),
+    "channel.rate.limited": Advice(
+        "{domain} asked us to slow down.", "The message is sent again, some minutes later each time."
+    ),
+    "channel.changed": Advice("The channel was changed.", "What still needs somebody is told there anew."),
+    "channel.off": Advice("The channel was switched off or removed.", "It is told nothing any more."),
+    "alarm.over": Advice(
+        "It was over before it was told.",
+        "The channel had been told the same shortly before, or could not be reached. Meanwhile all was well again.",
+    ),
+    "mail.login": Advice(
+        "{domain} did not accept the user name and password.",
+        'It said: "{said}".',
+        ("Enter both again, as your mail provider tells them. Many want a password made for programs.",),
+    ),
+    "mail.recipient": Advice(
+        "{domain} does not take mail for a recipient.",
+        'It said: "{said}".',
+        ("Check the addresses under To.", "Some servers take mail for strangers only from those who sign in."),
+    ),
+    "mail.sender": Advice(
+        "{domain} does not let us use the sender's address.",
+        'It said: "{said}".',
+        ("Enter an address under From that this user may use.",),
+    ),
+    "mail.refused": Advice("{domain} did not take the mail.", 'It said: "{said}".', ("Ask who runs the server.",)),
+    "mail.unsupported": Advice(
+        "{domain} does not offer what was asked of it.",
+        "The library said: {reason}.",
+        ("Choose another encryption: STARTTLS is for port 587, TLS for port 465.",),
+    ),
+}
+
+ADVICE: Mapping[str, Advice] = {**_CHANNELS, **_NETWORK, **_ANSWERS, **_HERE, **_COMPLETENESS}

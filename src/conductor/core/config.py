@@ -63,12 +63,40 @@ class FieldError(ValueError):
         self.code = code
 
 
-class Config(pydantic.BaseModel):
-    """What an operator types for one integration; every connector adds its own fields."""
+class Declared(pydantic.BaseModel):
+    """Fields that somebody types, declared once."""
 
     model_config = pydantic.ConfigDict(
         frozen=True, extra="forbid", hide_input_in_errors=True, str_strip_whitespace=True
     )
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any]) -> Self:
+        """Build a config from outside data. Raises Invalid with one message a field, never repeating the input."""
+        try:
+            return cls.model_validate(dict(values))
+        except pydantic.ValidationError as error:
+            raise Invalid(_messages(cls, error), code=_code(error)) from None
+
+    @classmethod
+    def form(cls) -> tuple[FormField, ...]:
+        """The fields in the order of the form."""
+        fields = (_form_field(name, info) for name, info in cls.model_fields.items())
+        return tuple(sorted(fields, key=lambda field: field.widget.order))
+
+    def secrets(self) -> dict[str, str]:
+        """The secret values that are set, by field name."""
+        values = ((field.name, getattr(self, field.name)) for field in self.form() if field.secret)
+        return {name: value.get_secret_value() for name, value in values if value.get_secret_value()}
+
+    def public(self) -> dict[str, Any]:
+        """The values that may be stored and shown in clear."""
+        secret = {field.name for field in self.form() if field.secret}
+        return {name: value for name, value in self.model_dump(mode="json").items() if name not in secret}
+
+
+class Config(Declared):
+    """What an operator types for one integration; every connector adds its own fields."""
 
     polling_interval: Annotated[int, Widget(order=40, unit="minutes")] = Field(
         5, ge=1, le=60, title="Polling interval", description="Time between two polls, 1 to 60 minutes."
@@ -127,30 +155,6 @@ class Config(pydantic.BaseModel):
         """The vendor's limit: by the bucket size its answers announce, or by the plan until one was seen."""
         raise NotImplementedError
 
-    @classmethod
-    def parse(cls, values: Mapping[str, Any]) -> Self:
-        """Build a config from outside data. Raises Invalid with one message a field, never repeating the input."""
-        try:
-            return cls.model_validate(dict(values))
-        except pydantic.ValidationError as error:
-            raise Invalid(_messages(cls, error), code=_code(error)) from None
-
-    @classmethod
-    def form(cls) -> tuple[FormField, ...]:
-        """The fields in the order of the form."""
-        fields = (_form_field(name, info) for name, info in cls.model_fields.items())
-        return tuple(sorted(fields, key=lambda field: field.widget.order))
-
-    def secrets(self) -> dict[str, str]:
-        """The secret values that are set, by field name."""
-        values = ((field.name, getattr(self, field.name)) for field in self.form() if field.secret)
-        return {name: value.get_secret_value() for name, value in values if value.get_secret_value()}
-
-    def public(self) -> dict[str, Any]:
-        """The values that may be stored and shown in clear."""
-        secret = {field.name for field in self.form() if field.secret}
-        return {name: value for name, value in self.model_dump(mode="json").items() if name not in secret}
-
 
 def _form_field(name: str, info: pydantic.fields.FieldInfo) -> FormField:
     widget = next(item for item in info.metadata if isinstance(item, Widget))
@@ -165,7 +169,7 @@ def _form_field(name: str, info: pydantic.fields.FieldInfo) -> FormField:
     )
 
 
-def _messages(config: type[Config], error: pydantic.ValidationError) -> dict[str, str]:
+def _messages(config: type[Declared], error: pydantic.ValidationError) -> dict[str, str]:
     labels = {field.name: field.label for field in config.form()}
     messages: dict[str, str] = {}
     for item in error.errors(include_input=False, include_url=False):

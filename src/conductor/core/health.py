@@ -21,6 +21,7 @@ LONG_FAULT = timedelta(minutes=30)
 LONG_FAULT_POLLS = 6
 LOSS_NEAR = timedelta(hours=6)
 LOSS_NEAR_SHARE, LOSS_WATCH_SHARE = 0.25, 0.5
+SILENT_AT_LEAST = timedelta(hours=3)
 LONGEST_FACT = 500  # characters
 _PLACE = re.compile(r"\{(\w+)\}", re.ASCII)
 
@@ -67,8 +68,22 @@ _COLORS = {
 
 
 @dataclass(frozen=True, slots=True)
+class Silence:
+    """How long no event came, and how long the longest such pause of the last days was."""
+
+    lasts: timedelta
+    usual: timedelta
+
+    @property
+    def odd(self) -> bool:
+        """Whether it is worth a word: far longer than ever lately."""
+        return self.lasts >= max(SILENT_AT_LEAST, 2 * self.usual)
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
-    """What health is judged from. Times are UTC; `last` is the last finished live poll."""
+    """What health is judged from. Times are UTC; `last` is the last finished live poll; `empty` before the first event
+    ever."""
 
     now: datetime
     enabled: bool
@@ -86,6 +101,9 @@ class Facts:
     lost: Span | None = None
     came_late: int = 0
     storage_full: bool = False
+    vendor: str = "The vendor"
+    empty: bool = False
+    silence: Silence | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +131,13 @@ def judge(facts: Facts, advice: Callable[[str], Advice | None]) -> Health:
     """The worst of everything that holds. `advice` finds the text of an error's code."""
     if not facts.enabled:
         return _off(facts)
-    findings = (
+    order = list(State)
+    return max(findings(facts, advice), key=lambda health: order.index(health.state), default=_fine(facts, advice))
+
+
+def findings(facts: Facts, advice: Callable[[str], Advice | None]) -> list[Health]:
+    """Everything that holds and is not well, of an integration that is on."""
+    found = (
         _fault(facts, advice),
         _storage(facts, advice),
         _loss(facts),
@@ -122,11 +146,7 @@ def judge(facts: Facts, advice: Callable[[str], Advice | None]) -> Health:
         _late(facts),
         _age(facts),
     )
-    found = [finding for finding in (*findings, *_notices(facts, advice)) if finding]
-    if not found:
-        return _fine(facts)
-    order = list(State)
-    return max(found, key=lambda health: order.index(health.state))
+    return [finding for finding in (*found, *_notices(facts, advice)) if finding]
 
 
 def _off(facts: Facts) -> Health:
@@ -139,7 +159,7 @@ def _off(facts: Facts) -> Health:
     return Health(State.OFF, sentence, "source.disabled", facts.changed_at)
 
 
-def _fine(facts: Facts) -> Health:
+def _fine(facts: Facts, advice: Callable[[str], Advice | None]) -> Health:
     if facts.last is not None and facts.last.result != OK:
         return Health(State.WAITING, "Trying the new settings.", since=facts.changed_at)
     if facts.last is None:
@@ -148,7 +168,30 @@ def _fine(facts: Facts) -> Health:
         )
     if not facts.last.complete:
         return Health(State.CATCHING_UP, "Catching up.", since=facts.last.started_at)
+    if facts.empty:
+        return _quiet(facts, State.WAITING, "data.none.new", advice, {"duration": duration(facts.interval + SLACK)})
+    if facts.silence is not None and facts.silence.odd:
+        known = {"duration": duration(facts.silence.lasts), "typical": duration(facts.silence.usual)}
+        return _quiet(facts, State.HEALTHY, "data.none.silent", advice, known)
     return Health(State.HEALTHY, "Healthy", since=facts.last.finished_at)
+
+
+def _quiet(
+    facts: Facts, state: State, code: str, advice: Callable[[str], Advice | None], known: Mapping[str, Any]
+) -> Health:
+    """All is well, and still there are no events."""
+    text = advice(code) or Advice(code)
+    known = {"vendor": facts.vendor, **known}
+    return Health(
+        state,
+        fill(text.title, known),
+        code,
+        facts.last.finished_at if facts.last else None,
+        body=fill(text.body, known),
+        fix=tuple(fill(step, known) for step in text.fix),
+        short=text.short,
+        facts=known,
+    )
 
 
 def _fault(facts: Facts, advice: Callable[[str], Advice | None]) -> Health | None:

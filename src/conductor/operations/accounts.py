@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any, Protocol
 
-from conductor.core import clock
+from conductor.core import addresses, clock
 from conductor.core.errors import Conflict, Invalid, NotFound, Refused
 from conductor.operations import passwords
 from conductor.store import accounts as store
@@ -208,7 +208,7 @@ def _problems(values: Mapping[str, Any]) -> dict[str, str]:
     """A message for each of these fields that cannot be used."""
     rules: dict[str, tuple[Callable[[str], bool], str]] = {
         "name": (_looks_like_name, "Enter a name of 100 characters at most."),
-        "email": (_looks_like_email, "Enter an e-mail address, for example ana@example.com."),
+        "email": (addresses.is_email, "Enter an e-mail address, for example ana@example.com."),
         "role": (ROLES.__contains__, f"Choose one of: {', '.join(ROLES)}."),
         "time_zone": (time_zones().__contains__, "Choose a time zone from the list, for example Europe/Prague."),
     }
@@ -217,11 +217,6 @@ def _problems(values: Mapping[str, Any]) -> dict[str, str]:
 
 def _looks_like_name(name: str) -> bool:
     return 0 < len(name) <= 100 and name.isprintable()
-
-
-def _looks_like_email(email: str) -> bool:
-    local, at, domain = email.rpartition("@")
-    return bool(local and at and domain) and len(email) <= 254 and email.isprintable() and " " not in email
 
 
 def _raise_for(problems: Mapping[str, str]) -> None:

@@ -180,8 +180,15 @@ def services(system: System) -> list[Service]:
         Service("Writer", color, told, paused or f"Writes to {store}.", _last(lines, "storage:", "store:")),
         Service("Indexer", "green", "working", "Makes events searchable.", _last(lines, "indexer:")),
         Service("Web", "green", "working", "Answers this page.", _last(lines, "request ")),
+        Service("Notifications", *_telling(system), _last(lines, "notifications:")),
         Service("Upkeep", "green", "working", UPKEEP, _last(lines, "retention:", "evidence:", "process:", "audit:")),
     ]
+
+
+def _telling(system: System) -> tuple[str, str, str]:
+    failed, sent = _total(system.metrics.messages, result="failed"), _total(system.metrics.messages, result="sent")
+    told = f"{sent:,} message{'' if sent == 1 else 's'} sent, {failed:,} failed, since this process started."
+    return ("amber" if failed else "green", "working", told)
 
 
 def last_lines() -> list[str]:
@@ -227,10 +234,11 @@ async def _index(system: System) -> tuple[int, int] | None:
         return None
 
 
-def _total(counter: Counter) -> int:
-    """Over all of a counter's labels."""
+def _total(counter: Counter, **labels: str) -> int:
+    """Over all of a counter's labels but these."""
     samples = (sample for metric in counter.collect() for sample in metric.samples)
-    return int(sum(sample.value for sample in samples if sample.name.endswith("_total")))
+    wanted = (sample for sample in samples if labels.items() <= sample.labels.items())
+    return int(sum(sample.value for sample in wanted if sample.name.endswith("_total")))
 
 
 def _last(lines: Sequence[str], *starts: str) -> str:

@@ -9,7 +9,7 @@ from conductor.core.backfill import Backfill
 from conductor.core.poll import Gap
 from conductor.operations import integrations
 from conductor.operations.backfills import Standing
-from conductor.operations.integrations import Status
+from conductor.operations.statuses import Status
 from conductor.operations.system import System
 from conductor.store import audit, backfills, gaps
 from conductor.store.database import Connection

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
 from typing import Any
 
-from conductor.core import clock, health, schedule
+from conductor.core import health
 from conductor.core.config import Config
-from conductor.core.connector import CheckStep, Connector, StepState
+from conductor.core.connector import CheckStep, StepState
 from conductor.core.errors import Conflict, Invalid, Refused
-from conductor.core.health import Health
 from conductor.core.integration import Integration
 from conductor.core.poll import Gap, Poll
-from conductor.core.schedule import Span
 from conductor.operations import auditing, configs
 from conductor.operations.system import System
 from conductor.outbound.client import Usage
 from conductor.signal_client import assembly
-from conductor.store import audit, backfills, gaps, hours, integrations, journal, polls
+from conductor.store import audit, backfills, gaps, integrations, journal
 from conductor.store.database import Connection
-from conductor.store.vault import SecretUnreadable, Stored
-
-DAY = timedelta(hours=24)
-HUNG, HUNG_POLLS = timedelta(hours=1), 6  # a poll that runs longer is believed no more
 
 
 class CheckFailed(Refused):
@@ -36,31 +29,6 @@ class CheckFailed(Refused):
         failed = next(step for step in steps if step.state is StepState.FAILED)
         super().__init__(f"{failed.name}: {failed.text}", code=failed.code, **failed.facts)
         self.steps = tuple(steps)
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """Everything a tile, a row of `status` or the API tells of one integration."""
-
-    integration: Integration
-    connector: type[Connector]
-    health: Health
-    running: bool
-    last: Poll | None
-    good: Poll | None
-    checkpoint_at: datetime | None
-    covered_until: datetime | None
-    next_poll_at: datetime | None
-    loss_at: datetime | None
-    open_gaps: int
-    lost_gaps: int
-    events_24h: int
-    secrets: Mapping[str, Stored]
-
-
-async def overview(system: System) -> list[Status]:
-    """All integrations by name, each with its health."""
-    return await _statuses(system, await system.database.read(integrations.everything))
 
 
 async def same_tenant(system: System, slug: str, values: Mapping[str, Any], but: str = "") -> list[str]:
@@ -76,11 +44,6 @@ async def same_tenant(system: System, slug: str, values: Mapping[str, Any], but:
         for other in everything
         if other.connector == slug and other.name != but and system.assembly.tenant(other) == wanted
     ]
-
-
-async def status(system: System, name: str) -> Status:
-    """One integration. Raises NotFound."""
-    return (await _statuses(system, [await find(system, name)]))[0]
 
 
 async def find(system: System, name: str) -> Integration:
@@ -235,101 +198,6 @@ async def remove(system: System, name: str, *, by: str) -> None:
     system.supervisor.changed()
 
 
-async def _statuses(system: System, found: Sequence[Integration]) -> list[Status]:
-    ids = [integration.id for integration in found]
-    now = clock.now()
-
-    def read(connection: Connection) -> list[Status]:
-        latest = polls.latest(connection, ids)
-        positions = journal.positions(connection)
-        told = gaps.told(connection, ids)
-        late = backfills.came_late(connection, ids, now - DAY)
-        events = hours.new_since(connection, now - hours.DAY)
-        secrets = system.vault.stored(connection, [integrations.owner(each) for each in ids])
-        return [
-            _status(
-                system,
-                integration,
-                latest[integration.id],
-                positions.get(integration.id),
-                told.get(integration.id, []),
-                late.get(integration.id, 0),
-                events.get(integration.id, 0),
-                secrets[integrations.owner(integration.id)],
-            )
-            for integration in found
-        ]
-
-    return await system.database.read(read)
-
-
-def _status(
-    system: System,
-    integration: Integration,
-    latest: polls.Latest,
-    position: journal.Position | None,
-    told: Sequence[Gap],
-    came_late: int,
-    events: int,
-    secrets: Mapping[str, Stored],
-) -> Status:
-    kind = system.catalog.get(integration.connector)
-    config = system.assembly.public(integration)
-    lost = [gap for gap in told if gap.state == "lost"]
-    open_gaps = len(told) - len(lost)
-    retention = config.retention(position.seen if position else timedelta(0))
-    checkpoint = position.checkpoint.time if position and position.checkpoint else None
-    covered = position.covered_until if position else None
-    loss_at = schedule.loss_at(retention, checkpoint, covered)
-    interval = timedelta(minutes=config.polling_interval)
-    hung = clock.now() - max(HUNG, HUNG_POLLS * interval)
-    running = latest.running_since is not None and latest.running_since > hung
-    facts = health.Facts(
-        now=clock.now(),
-        enabled=integration.enabled,
-        changed_at=integration.changed_at,
-        changed_by=integration.changed_by,
-        interval=interval,
-        retention=retention,
-        running=running,
-        last=latest.last,
-        good=latest.good,
-        failing_since=latest.failing_since,
-        covered_until=covered,
-        loss_at=loss_at,
-        open_gaps=open_gaps,
-        lost=Span(min(gap.begins for gap in lost), max(gap.ends for gap in lost)) if lost else None,
-        came_late=came_late,
-        storage_full=system.database.full,
-    )
-    return Status(
-        integration=integration,
-        connector=kind,
-        health=health.judge(facts, system.catalog.advice),
-        running=running,
-        last=latest.last,
-        good=latest.good,
-        checkpoint_at=checkpoint,
-        covered_until=covered,
-        next_poll_at=_next_poll_at(system, integration, latest.last, interval, running=running),
-        loss_at=loss_at,
-        open_gaps=open_gaps,
-        lost_gaps=len(lost),
-        events_24h=events,
-        secrets={name: stored for name, stored in secrets.items() if name in configs.secret_names(kind)},
-    )
-
-
-def _next_poll_at(
-    system: System, integration: Integration, last: Poll | None, interval: timedelta, *, running: bool
-) -> datetime | None:
-    """As its poller says, or, when another worker polls it, as its last poll tells."""
-    here = system.supervisor.next_poll_at(integration.id)
-    if here or not system.database.shared or not integration.enabled or running or last is None:
-        return here
-    return last.retry_at or last.started_at + interval
-
-
 async def _refuse_taken(system: System, name: str) -> None:
     taken = {integration.name.lower() for integration in await system.database.read(integrations.everything)}
     if name.lower() in taken:
@@ -379,14 +247,11 @@ def _seal(system: System, connection: Connection, integration: Integration, conf
     dropped &= system.vault.stored(connection, [owner])[owner].keys()
     for field in dropped:
         system.vault.forget(connection, owner, field)  # it went to an address that is no more
-    new = {field for field, value in values.items() if _changed(system, connection, owner, field, value, bound)}
+    new = {
+        field
+        for field, value in values.items()
+        if not system.vault.holds(connection, owner, field, value, context=bound)
+    }
     for field in new:
         system.vault.put(connection, owner, field, values[field], context=bound, by=by)
     return new | dropped
-
-
-def _changed(system: System, connection: Connection, owner: str, field: str, value: str, bound: str) -> bool:
-    try:
-        return system.vault.get(connection, owner, field, context=bound) != value
-    except SecretUnreadable:
-        return True

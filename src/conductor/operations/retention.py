@@ -8,7 +8,19 @@ from conductor.analytics import artifacts
 from conductor.core import clock
 from conductor.core.integration import Integration
 from conductor.operations.system import System
-from conductor.store import audit, backfills, cursors, exchanges, expiry, facts, hours, integrations, leases, polls
+from conductor.store import (
+    audit,
+    backfills,
+    cursors,
+    deliveries,
+    exchanges,
+    expiry,
+    facts,
+    hours,
+    integrations,
+    leases,
+    polls,
+)
 from conductor.store.database import Connection
 
 KEY_SLACK = timedelta(days=7, hours=1)  # beyond the vendor's retention: a week, and the longest overlap
@@ -38,6 +50,7 @@ async def expire(system: System) -> dict[str, int]:
     kept = await system.database.read(lambda connection: polls.first_since(connection, now - EXCHANGES_KEPT))
     await system.database.write(lambda connection: exchanges.expire(connection, kept))
     await system.database.write(lambda connection: hours.expire(connection, now - keep))
+    await system.database.write(lambda connection: deliveries.expire(connection, now - keep))
     gone["polls"] = await system.database.write(lambda connection: polls.expire(connection, now - keep))
     if gone["batches"]:
         await system.database.write(

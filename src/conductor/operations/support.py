@@ -15,8 +15,8 @@ from conductor import __version__
 from conductor.core import clock
 from conductor.core.health import duration
 from conductor.observe import redactor
-from conductor.operations import figures, history, integrations
-from conductor.operations.integrations import Status
+from conductor.operations import figures, history, statuses
+from conductor.operations.statuses import Status
 from conductor.operations.system import System
 from conductor.store import audit
 
@@ -37,7 +37,7 @@ Shape = Callable[[Any], Mapping[str, Any]]
 async def bundle(system: System, integration: Shape, poll: Shape, exchange: Shape, *, by: str) -> dict[str, str]:
     """The parts by name; the shapes are how things look as JSON. That it was made is in the audit log."""
     await system.database.write(lambda connection: audit.append(connection, by, "support.bundle", "bundle"))
-    found = await integrations.overview(system)
+    found = await statuses.overview(system)
     parts = {
         "about.txt": _about(),
         "settings.txt": "".join(f"{item.name}={item.value} ({item.source})\n" for item in system.settings.told),

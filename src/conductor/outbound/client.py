@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from types import TracebackType
-from typing import Self
+from types import MappingProxyType, TracebackType
+from typing import Any, Self
 
 import httpcore2
 import httpx2
@@ -139,9 +139,16 @@ class Client:
 
     async def post_form(self, url: str, fields: Mapping[str, str]) -> Answer:
         """POST a form once. Raises as `get` does."""
+        return await self._post(url, {}, {"data": dict(fields)}, QUOTA_PATIENCE)
+
+    async def post(self, url: str, content: bytes, headers: Mapping[str, str]) -> Answer:
+        """POST bytes once. Raises as `get` does."""
+        return await self._post(url, headers, {"content": content}, pace.MAX_WAIT)
+
+    async def _post(self, url: str, headers: Mapping[str, str], sent: Mapping[str, Any], patience: float) -> Answer:
         try:
             async with asyncio.timeout(DEADLINE) as deadline:
-                return await self._once("POST", url, {}, deadline, data=dict(fields), patience=QUOTA_PATIENCE)
+                return await self._once("POST", url, headers, deadline, sent=sent, patience=patience)
         except TimeoutError as error:
             raise Unavailable("The answer took too long.", code="net.timeout", domain=_host(url)) from error
 
@@ -188,7 +195,7 @@ class Client:
         deadline: asyncio.Timeout,
         *,
         params: Mapping[str, str] | None = None,
-        data: dict[str, str] | None = None,
+        sent: Mapping[str, Any] = MappingProxyType({}),
         patience: float = pace.MAX_WAIT,
     ) -> Answer:
         await self._take_turn(deadline)
@@ -198,7 +205,7 @@ class Client:
             if self._route.proxy:
                 target = httpx2.URL(url)
                 guard.check_named(self._route.policy, target.raw_host.decode(), target.port or guard.HTTPS)
-            answer = await self._exchange(method, url, headers, params, data)
+            answer = await self._exchange(method, url, headers, params, sent)
         except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError, OSError) as error:
             told = failures.classify(error, _host(url), self._route.proxy)
             running.failed(told.code)
@@ -231,10 +238,10 @@ class Client:
         url: str,
         headers: Mapping[str, str],
         params: Mapping[str, str] | None,
-        data: dict[str, str] | None,
+        sent: Mapping[str, Any],
     ) -> Answer:
         http = self._open()
-        request = http.build_request(method, url, params=params, data=data, headers=dict(headers))
+        request = http.build_request(method, url, params=params, headers=dict(headers), **sent)
         guard.check_url(request.url.scheme, request.url.userinfo, request.url.host)
         response = await http.send(request, stream=True)
         try:
@@ -357,6 +364,15 @@ def tls_context(ca_bundle: str) -> ssl.SSLContext:
         except (ssl.SSLError, ValueError, TypeError) as error:  # TypeError: not ASCII
             raise Misconfigured("The CA bundle is not a certificate in PEM.", code="net.tls.bundle") from error
     return context
+
+
+def is_https(url: str) -> bool:
+    """Whether it is an address that may be spoken to: https, with a host, without a name or a password."""
+    try:
+        parts = httpx2.URL(url)
+    except httpx2.InvalidURL:
+        return False
+    return parts.scheme == "https" and bool(parts.host) and not parts.userinfo
 
 
 def _host(url: str) -> str:

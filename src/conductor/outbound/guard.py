@@ -11,7 +11,7 @@ import functools
 import ipaddress
 import itertools
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -20,6 +20,7 @@ import httpcore2
 from conductor.core.errors import Misconfigured, Unavailable
 
 HTTPS = 443
+WEB = frozenset({HTTPS})
 RESOLVE_TIMEOUT = 5.0  # seconds
 CONNECT_TIMEOUT = 4.0  # seconds for each address
 MOST_ADDRESSES = 6  # tried one after the other, so that the last still fits into a request's deadline
@@ -48,17 +49,17 @@ class Policy:
 
     allowed: Sequence[Network] = field(default_factory=tuple)
 
-    def permits(self, address: Address, port: int) -> bool:
-        """Public addresses on port 443; allowed networks on any port."""
+    def permits(self, address: Address, port: int, ports: Collection[int] = WEB) -> bool:
+        """Public addresses on these ports; allowed networks on any port."""
         plain = _unmapped(address)
         if any(plain.version == network.version and plain in network for network in self.allowed):
             return True
-        return port == HTTPS and not is_denied(plain)
+        return port in ports and not is_denied(plain)
 
-    def check(self, host: str, addresses: Sequence[Address], port: int) -> None:
+    def check(self, host: str, addresses: Sequence[Address], port: int, ports: Collection[int] = WEB) -> None:
         """Raise Misconfigured unless every address is permitted: a mixed answer is refused whole."""
         for address in addresses:
-            if not self.permits(address, port):
+            if not self.permits(address, port, ports):
                 private = is_denied(_unmapped(address))
                 code = "net.address.private" if private else "net.port.refused"
                 raise Misconfigured(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -22,10 +22,12 @@ class Certificate:
     issuer: str
 
 
-async def addresses(host: str, port: int, policy: guard.Policy) -> list[guard.Address]:
+async def addresses(
+    host: str, port: int, policy: guard.Policy, ports: Collection[int] = guard.WEB
+) -> list[guard.Address]:
     """The checked addresses of a host. Raises Unavailable or Misconfigured."""
     found = await guard.resolve(host, port)
-    policy.check(host, found, port)
+    policy.check(host, found, port, ports)
     return found
 
 
@@ -39,8 +41,13 @@ async def connect(host: str, port: int, found: Sequence[guard.Address]) -> guard
             continue
         writer.close()
         return address
+    raise unreachable(host, port, found)
+
+
+def unreachable(host: str, port: int, found: Sequence[guard.Address]) -> Unavailable:
+    """None of a host's addresses took a connection."""
     shown = ", ".join(str(address) for address in found)
-    raise Unavailable(
+    return Unavailable(
         f"{host} cannot be reached.", code="net.connect.blocked", domain=host, port=port, n=len(found), list=shown
     )
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
 from conductor.catalog import Catalog
-from conductor.core.config import Config
+from conductor.core.config import Config, Declared
 from conductor.core.connector import Connector
 from conductor.core.errors import NotFound
 from conductor.core.integration import Integration
@@ -114,17 +114,23 @@ class Assembly:
         limiter.join(source, config.rate_share / 100, config.allowance())
         return source
 
-    def _route(self, config: Config) -> Route:
-        own = bool(config.proxy)
+    def way_out(self, ca_bundle: str = "") -> Route:
+        """To hosts that are no vendor's: the operator's guard and proxy, and these certificates trusted too."""
         return Route(
             policy=self._egress.policy,
-            ca_bundle=config.ca_bundle,
-            proxy=config.proxy or self._egress.proxy,
-            proxy_password=config.proxy_password.get_secret_value(),
-            proxy_trusted=not own,
+            ca_bundle=ca_bundle,
+            proxy=self._egress.proxy,
+            proxy_trusted=True,
             room=self._room,
             opener=self._egress.opener,
         )
+
+    def _route(self, config: Config) -> Route:
+        route = self.way_out(config.ca_bundle)
+        if not config.proxy:
+            return route
+        password = config.proxy_password.get_secret_value()
+        return replace(route, proxy=config.proxy, proxy_password=password, proxy_trusted=False)
 
 
 class SealedToken:
@@ -179,7 +185,7 @@ class SealedToken:
             return None
 
 
-def context(kind: type[Config], values: Mapping[str, Any]) -> str:
+def context(kind: type[Declared], values: Mapping[str, Any]) -> str:
     """What the secrets are bound to: the fields that decide where they are sent. A change makes them unreadable."""
     bound = {field.name: values.get(field.name, field.default) for field in kind.form() if field.widget.identity}
     return msgspec.json.encode(bound, order="sorted").decode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -57,6 +58,26 @@ def new_since(connection: Connection, since: datetime) -> dict[int, int]:
     theirs = (_table.c.integration_id == owner.c.id, _table.c.hour >= number(since))
     total = select(func.sum(_table.c.new)).where(*theirs).scalar_subquery()  # along the primary key, nothing is sorted
     return {one: int(new) for one, new in connection.execute(select(owner.c.id, total)) if new is not None}
+
+
+def last_new(connection: Connection) -> dict[int, datetime]:
+    """The end of the last hour in which each integration's live polls brought new signals."""
+    owner = schema.integrations
+    theirs = (_table.c.integration_id == owner.c.id, _table.c.new > 0)
+    last = select(func.max(_table.c.hour)).where(*theirs).scalar_subquery()  # from each one's end of the key
+    rows = connection.execute(select(owner.c.id, last).where(owner.c.removed_at.is_(None)))
+    return {one: _moment(hour + 1) for one, hour in rows if hour is not None}
+
+
+def longest_pauses(connection: Connection, integration_ids: Sequence[int], since: datetime) -> dict[int, timedelta]:
+    """The longest time between two hours with new signals, of each that had two of them; whole hours, rounded up."""
+    here = (_table.c.integration_id.in_(integration_ids), _table.c.hour >= number(since), _table.c.new > 0)
+    rows = connection.execute(select(_table.c.integration_id, _table.c.hour).where(*here).order_by(*_table.primary_key))
+    longest: dict[int, timedelta] = {}
+    for (before, earlier), (one, later) in itertools.pairwise(rows):
+        if before == one:
+            longest[one] = max(longest.get(one, LENGTH), (later - earlier) * LENGTH)
+    return longest
 
 
 def totals(connection: Connection, since: datetime) -> list[Hour]:

@@ -192,6 +192,12 @@ def positions(connection: Connection, lane: str = LIVE) -> dict[int, Position]:
     return {row.integration_id: _read_position(row, 0) for row in rows}
 
 
+def empty(connection: Connection) -> set[int]:
+    """The integrations that never had a signal."""
+    fences = schema.fences
+    return set(connection.execute(select(fences.c.integration_id).where(fences.c.last_batch == 0)).scalars())
+
+
 def read(connection: Connection, integration_id: int, first: int, last: int) -> list[Batch]:
     """The batches from `first` to `last`, both included, in their order."""
     rows = connection.execute(_BODIES, {"integration": integration_id, "first": first, "last": last})

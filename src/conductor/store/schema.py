@@ -335,6 +335,62 @@ api_tokens = Table(
     sqlite_autoincrement=True,
 )
 
+channels = Table(
+    "channels",
+    metadata,
+    _id(),
+    Column("name", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("config", Text, nullable=False, comment="JSON, without secrets"),
+    Column("target", Text, nullable=False, comment="where messages go, to be shown"),
+    Column("kinds", Text, nullable=False, comment="what is told, separated by spaces"),
+    Column("loss_hours", Integer, nullable=False),
+    Column("silent_hours", Integer, nullable=False),
+    Column("cooldown", Integer, nullable=False, comment="minutes"),
+    Column("enabled", Boolean, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    Column("changed_by", Text, nullable=False),
+    sqlite_autoincrement=True,
+    comment="Ways in which people are told what needs them.",
+)
+
+alarms = Table(
+    "alarms",
+    metadata,
+    Column("channel_id", COUNTER, nullable=False),
+    Column("integration_id", COUNTER, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False, comment="which of several, for example a gap"),
+    Column("delivery_id", BigInteger, nullable=False, comment="that tells that it began"),
+    PrimaryKeyConstraint("channel_id", "integration_id", "kind", "subject"),
+    comment="What holds at present and was queued for a channel.",
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    _id(),
+    Column("channel_id", COUNTER, nullable=False),
+    Column("channel", Text, nullable=False, comment="its name then"),
+    Column("integration_id", COUNTER, nullable=False, comment="0: a test"),
+    Column("kind", Text, nullable=False),
+    Column("over", Boolean, nullable=False, comment="it tells that something ended"),
+    Column("notice", Text, nullable=False, comment="JSON, see conductor.core.notice"),
+    Column("state", Text, nullable=False, comment="waiting, sent, failed or skipped"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("done_at", BigInteger),
+    Column("tries", Integer, nullable=False),
+    Column("code", Text, nullable=False, comment="of the last failure, or why it was skipped"),
+    Column("reason", Text, nullable=False),
+    sqlite_autoincrement=True,
+    comment="The history of what was told, and what is still to be.",
+)
+Index("ix_deliveries_due", deliveries.c.state, deliveries.c.due_at)
+Index("ix_deliveries_channel", deliveries.c.channel_id, deliveries.c.id)
+
 audit = Table(
     "audit",
     metadata,

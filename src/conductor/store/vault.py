@@ -131,6 +131,13 @@ class Vault:
         except (InvalidTag, ValueError) as error:  # ValueError: bytes that were cut short
             raise SecretUnreadable(path=str(self.path)) from error
 
+    def holds(self, connection: Connection, owner: str, field: str, value: str, *, context: str) -> bool:
+        """Whether this is the value already; one that cannot be opened is another."""
+        try:
+            return self.get(connection, owner, field, context=context) == value
+        except SecretUnreadable:
+            return False
+
     def forget(self, connection: Connection, owner: str, field: str | None = None) -> None:
         """Delete a secret, or all of an owner's."""
         table = schema.secrets

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from conductor.core.errors import Conflict, Invalid, NotFound
-from conductor.operations import backfills, gaps, integrations
+from conductor.operations import backfills, gaps, statuses
 from conductor.store.backfills import DEEDS
 from conductor.web import forms, shell
 from conductor.web.auth import Analyst
@@ -26,7 +26,7 @@ async def start(request: Request, user: Analyst, name: str) -> Response:
     """Start one, or say first what it would cost."""
     typed, system = await forms.values(request), request.app.state.system
     begins, ends = typed.get("from", "").strip(), typed.get("to", "").strip() or None
-    found = await integrations.status(system, name)
+    found = await statuses.status(system, name)
     try:
         if typed.get("do") == "estimate":
             known = await backfills.estimate(system, name, begins, ends)

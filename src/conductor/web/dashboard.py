@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from conductor.core import clock
 from conductor.operations import figures, history, workers
-from conductor.operations.integrations import Status
+from conductor.operations.statuses import Status
 from conductor.operations.system import System
 from conductor.store.hours import LENGTH
 from conductor.web import charts, shell, show
@@ -31,7 +31,7 @@ router = APIRouter(dependencies=[shell.Shell], include_in_schema=False)
 @router.get("/")
 async def page(request: Request, user: Viewer, tab: str = "overview") -> Response:
     """The page."""
-    found, system = shell.statuses(request), request.app.state.system
+    found, system = shell.sources(request), request.app.state.system
     tab = tab if tab in TABS else "overview"
     context: dict[str, Any] = {"tab": tab, "tabs": TABS, "statuses": found, "connectors": connectors(request)}
     if found:

@@ -18,7 +18,7 @@ router = APIRouter(dependencies=[shell.Shell], include_in_schema=False)
 async def general(request: Request, user: Admin) -> Response:
     """The page."""
     system = request.app.state.system
-    new = sum(status.events_24h for status in shell.statuses(request))
+    new = sum(status.events_24h for status in shell.sources(request))
     context = {"settings": system.settings.told, "retention": system.settings.retention_days, "size": show.size}
     return pages(request).answer(
         request, "general.html", room=await figures.room(system, new), new_in_a_day=new, **context

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from conductor.core.connector import Connector
 from conductor.core.errors import Conflict, Invalid, SourceError
-from conductor.operations import integrations, previews
+from conductor.operations import integrations, previews, statuses
 from conductor.operations.accounts import User
 from conductor.operations.integrations import CheckFailed
 from conductor.operations.system import System
@@ -35,7 +35,7 @@ async def new(
     connector all there are. Raises NotFound."""
     system = request.app.state.system
     if origin:
-        return await _add_page(request, copy_form(await integrations.status(system, origin)))
+        return await _add_page(request, copy_form(await statuses.status(system, origin)))
     if not kind:
         return pages(request).answer(request, "catalog.html", categories=_categories(listing.connectors(request)))
     return await _add_page(request, add_form(system.catalog.get(kind)))
@@ -67,7 +67,7 @@ async def add(request: Request, user: Admin, kind: str) -> Response:
 async def edit(request: Request, user: Admin, name: str) -> Response:
     """Test, or test and save, with the fields that stay as they are."""
     system = request.app.state.system
-    found = await integrations.status(system, name)
+    found = await statuses.status(system, name)
     before = edit_form(found)
     typed = integration_form.parse(before.connector, await forms.values(request))
     try:

@@ -14,8 +14,8 @@ from conductor import __version__
 from conductor.core import clock
 from conductor.core.config import FormField
 from conductor.core.connector import CheckStep, Connector, StepState
-from conductor.operations.integrations import Status
 from conductor.operations.previews import Preview
+from conductor.operations.statuses import Status
 from conductor.store.vault import Stored
 
 SIGNS = {StepState.OK: "✓", StepState.WARNING: "▲", StepState.FAILED: "■", StepState.SKIPPED: "·"}

@@ -18,8 +18,8 @@ from starlette.responses import Response
 from conductor.core import clock
 from conductor.core.errors import Invalid, SourceError
 from conductor.core.poll import Exchange
-from conductor.operations import backfills, history, integrations
-from conductor.operations.integrations import Status
+from conductor.operations import backfills, history, integrations, statuses
+from conductor.operations.statuses import Status
 from conductor.operations.system import System
 from conductor.web import audit, charts, forms, shell
 from conductor.web.auth import Admin, Analyst, Viewer
@@ -63,7 +63,7 @@ async def show_all(
     request: Request, user: Viewer, q: str = "", status: str = "", kind: str = "", page: Nth = 1, done: str = ""
 ) -> Response:
     """The tiles, a page of them; filtered by name, colour word or connector when asked."""
-    found = shell.statuses(request)
+    found = shell.sources(request)
     asked = {"q": q.strip(), "status": status, "kind": kind}
     chosen = [item for item in found if _matches(item, asked)]
     first = TILES * (min(page, max(1, math.ceil(len(chosen) / TILES))) - 1)
@@ -93,7 +93,7 @@ async def show(
     before: Before = None,
 ) -> Response:
     """One integration."""
-    found = await integrations.status(request.app.state.system, name)
+    found = await statuses.status(request.app.state.system, name)
     tab = tab if tab in TABS else "overview"
     return await page(request, found, tab=tab, before=before, asked_polls=asked)
 
@@ -140,7 +140,7 @@ async def close_gap(request: Request, user: Analyst, name: str, gap: Id) -> Resp
     try:
         await integrations.close_gap(system, name, gap, note=typed.get("note", ""), by=user.email)
     except Invalid as error:
-        found = await integrations.status(system, name)
+        found = await statuses.status(system, name)
         return await page(request, found, tab="gaps", wrong_gap=gap, wrong=error.fields, status=422)
     return see_other(f"{address(name)}?tab=gaps")
 
@@ -150,7 +150,7 @@ async def remove(request: Request, user: Admin, name: str) -> Response:
     """Delete it, when its name was typed."""
     typed, system = await forms.values(request), request.app.state.system
     if typed.get("confirm", "").strip() != name:
-        found = await integrations.status(system, name)
+        found = await statuses.status(system, name)
         wrong = Filled({}, {"confirm": f"Type {name} to delete it."})
         return await page(request, found, tab="settings", confirm=wrong, status=422)
     await integrations.remove(system, name, by=user.email)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,15 +12,18 @@ from conductor.core import clock, health
 from conductor.core.connector import Advice, CheckStep, StepState
 from conductor.core.health import Health
 from conductor.core.poll import Exchange, Gap, Poll
+from conductor.operations import channels
 from conductor.operations.accounts import User
 from conductor.operations.backfills import Estimate, Standing
 from conductor.operations.gaps import GapTold
-from conductor.operations.integrations import Status
 from conductor.operations.invitations import Invitation
 from conductor.operations.previews import Preview
 from conductor.operations.search import GapInRange, Result, raw_object
+from conductor.operations.statuses import Status
 from conductor.operations.tokens import Token
 from conductor.operations.workers import Working
+from conductor.store.deliveries import Delivery
+from conductor.store.vault import Stored
 
 POLL = "id lane result reason needs_person requests fetched new duplicates conflicts complete rate_limit rate_remaining"
 POLL_TIMES = "started_at finished_at retry_at position_from position_to"
@@ -34,13 +37,12 @@ USER = "email name role time_zone active"
 def integration(found: Status) -> dict[str, Any]:
     """One integration with its health."""
     stored = found.integration
-    secrets = {name: {"set_at": _time(item.set_at), "set_by": item.set_by} for name, item in found.secrets.items()}
     return {
         "name": stored.name,
         "connector": stored.connector,
         "enabled": stored.enabled,
         "config": dict(stored.config),
-        "secrets": secrets,
+        "secrets": _secrets(found.secrets),
         "revision": stored.revision,
         "created_at": _time(stored.created_at),
         "changed_at": _time(stored.changed_at),
@@ -151,6 +153,25 @@ def token(found: Token) -> dict[str, Any]:
     return _plain(found, "id name state created_by used_from") | lists | moments
 
 
+def channel(found: channels.Standing) -> dict[str, Any]:
+    """One notification channel, without its secrets, with the last notice that was sent there or failed."""
+    stored = found.channel
+    return {
+        **_plain(stored, "name kind target enabled loss_hours silent_hours cooldown revision changed_by"),
+        **_times(stored, "created_at changed_at"),
+        "kinds": list(stored.kinds),
+        "config": dict(stored.config),
+        "secrets": _secrets(found.secrets),
+        "last": found.last and delivery(found.last),
+    }
+
+
+def delivery(found: Delivery) -> dict[str, Any]:
+    """One notice on its way to one channel."""
+    told = {"notice": msgspec.to_builtins(found.notice)}
+    return _plain(found, "id channel state tries code reason") | _times(found, "created_at due_at done_at") | told
+
+
 def step(found: CheckStep, advice: Callable[[str], Advice | None]) -> dict[str, Any]:
     """One step of a connection test; one that failed says what to do."""
     told = advice(found.code) if found.code and found.state in (StepState.FAILED, StepState.WARNING) else None
@@ -178,6 +199,10 @@ def result(found: Result) -> dict[str, Any]:
 def artifact(row: Any) -> dict[str, Any]:
     """One event: `raw` is the vendor's object, byte for byte where it is JSON."""
     return {**row, "raw": raw_object(row["raw"])}
+
+
+def _secrets(stored: Mapping[str, Stored]) -> dict[str, Any]:
+    return {name: {"set_at": _time(item.set_at), "set_by": item.set_by} for name, item in stored.items()}
 
 
 def _gap_in_range(item: GapInRange) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from conductor.core.health import Health, State
-from conductor.operations import integrations
-from conductor.operations.integrations import Status
+from conductor.operations import statuses
+from conductor.operations.statuses import Status
 from conductor.web.auth import current_user
 
 ORDER = list(State)
@@ -16,14 +16,14 @@ ORDER = list(State)
 async def look(request: Request) -> None:
     """Note all integrations' health for the header; pages that list them use the same answer."""
     if request.method == "GET" and await current_user(request) is not None:
-        request.state.statuses = await integrations.overview(request.app.state.system)
+        request.state.statuses = await statuses.overview(request.app.state.system)
         request.state.health = worst(request.state.statuses)
 
 
 Shell = Depends(look)
 
 
-def statuses(request: Request) -> list[Status]:
+def sources(request: Request) -> list[Status]:
     """All integrations, as the header saw them."""
     found: list[Status] = request.state.statuses
     return found

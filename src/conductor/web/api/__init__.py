@@ -1,6 +1,17 @@
 """REST under /api/v1: the same operations as the pages, as JSON."""
 
-from conductor.web.api import artifacts, audit, backfills, integrations, keeping, people, status, support, tokens
+from conductor.web.api import (
+    artifacts,
+    audit,
+    backfills,
+    integrations,
+    keeping,
+    notifications,
+    people,
+    status,
+    support,
+    tokens,
+)
 
 ROUTERS = (
     status.router,
@@ -9,6 +20,7 @@ ROUTERS = (
     artifacts.router,
     people.router,
     tokens.router,
+    notifications.router,
     keeping.router,
     audit.router,
     support.router,

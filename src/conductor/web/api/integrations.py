@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from conductor.core.connector import CheckStep
-from conductor.operations import history, integrations, previews
+from conductor.operations import history, integrations, previews, statuses
 from conductor.web import shapes
 from conductor.web.auth import Admin, Analyst, Viewer
 from conductor.web.ids import Before, Id
@@ -66,7 +66,7 @@ class Closed(Body):
 @router.get("")
 async def list_all(request: Request, user: Viewer) -> dict[str, Any]:
     """All integrations with their health."""
-    found = await integrations.overview(request.app.state.system)
+    found = await statuses.overview(request.app.state.system)
     return {"integrations": [shapes.integration(item) for item in found]}
 
 
@@ -87,7 +87,7 @@ async def add(request: Request, user: Admin, body: Added) -> dict[str, Any]:
     )
     advice = system.catalog.advice
     tested = {"steps": [shapes.step(step, advice) for step in steps]}
-    return shapes.integration(await integrations.status(system, added.name)) | tested
+    return shapes.integration(await statuses.status(system, added.name)) | tested
 
 
 @router.post("/test")
@@ -113,7 +113,7 @@ async def preview(request: Request, user: Admin, body: Tested) -> Response:
 @router.get("/{name}")
 async def show(request: Request, user: Viewer, name: str) -> dict[str, Any]:
     """One integration."""
-    return shapes.integration(await integrations.status(request.app.state.system, name))
+    return shapes.integration(await statuses.status(request.app.state.system, name))
 
 
 @router.patch("/{name}")
@@ -130,7 +130,7 @@ async def edit(request: Request, user: Admin, name: str, body: Edited) -> dict[s
         revision=body.revision,
         test=body.test,
     )
-    return shapes.integration(await integrations.status(system, changed.name))
+    return shapes.integration(await statuses.status(system, changed.name))
 
 
 @router.delete("/{name}")
@@ -145,7 +145,7 @@ async def enable(request: Request, user: Admin, name: str, body: Nothing) -> dic
     """Switch on."""
     system = request.app.state.system
     await integrations.set_enabled(system, name, True, by=user.email)
-    return shapes.integration(await integrations.status(system, name))
+    return shapes.integration(await statuses.status(system, name))
 
 
 @router.post("/{name}/disable")
@@ -153,7 +153,7 @@ async def disable(request: Request, user: Admin, name: str, body: Nothing) -> di
     """Switch off. The position is kept."""
     system = request.app.state.system
     await integrations.set_enabled(system, name, False, by=user.email)
-    return shapes.integration(await integrations.status(system, name))
+    return shapes.integration(await statuses.status(system, name))
 
 
 @router.post("/{name}/poll")

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.requests import Request
 
-from conductor.operations import gaps, integrations, workers
+from conductor.operations import gaps, statuses, workers
 from conductor.web import shapes
 from conductor.web.auth import Viewer
 
@@ -18,7 +18,7 @@ router = APIRouter(prefix="/api/v1", tags=["status"])
 async def status(request: Request, user: Viewer) -> dict[str, Any]:
     """Every source with its health, and the gaps of all that are open, or lost and not closed yet."""
     system = request.app.state.system
-    found = await integrations.overview(system)
+    found = await statuses.overview(system)
     return {
         "schema": "conductor.status/1",
         "workers": [shapes.working(item) for item in await workers.living(request.app.state.system)],
