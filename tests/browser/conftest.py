@@ -43,6 +43,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         cli.ok("integration", "add", "auth0", "--name", "broken", *wrong, text="wrong")
         cli.ok("integration", "enable", "broken")
         cli.ok("integration", "add", "auth0", "--name", "off", *wrong, text="wrong")
+        address = f"https://{vendor.domain}/nowhere"  # answers with 404
+        cli.ok("notification", "add", "slack", "--name", "on-call", "--url-file", "-", text=address)
         wait_for(lambda: int(cli.ok("search", "integration:prod", "--count")) >= HISTORY, "events")
         wait_for(lambda: cli.run("status", "--check").returncode == 11, "red source")
         yield House(vendor, conductor)

@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 LIST = "/admin/settings/integrations"
 NARROW: ViewportSize = {"width": 320, "height": 640}
+NOTIFICATIONS = "/admin/settings/notifications"
 PAGES = {
     "dashboard": "/",
     "the pipeline": "/?tab=pipeline",
@@ -52,6 +53,11 @@ PAGES = {
     "users who are invited": "/admin/users?tab=invited",
     "an invitation that does not work": "/invite?token=used",
     "API tokens": "/admin/settings/tokens",
+    "notifications": NOTIFICATIONS,
+    "notifications that failed": f"{NOTIFICATIONS}?state=failed",
+    "a mail channel": f"{NOTIFICATIONS}/new?kind=email",
+    "a webhook channel": f"{NOTIFICATIONS}/new?kind=webhook",
+    "a saved channel": f"{NOTIFICATIONS}/on-call",
     "audit": "/admin/audit",
     "audit, no match": "/admin/audit?q=nothing-of-that-name&last=24h",
     "general settings": "/admin/settings/general",

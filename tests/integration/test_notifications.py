@@ -560,6 +560,7 @@ def test_the_api_tells_and_changes_channels_and_never_a_secret(
                 history = await http.get(f"{base}/history")
                 audit = await http.get("/api/v1/audit")
                 pages = [await http.get(path) for path in (channels.PAGE, f"{channels.PAGE}/ops")]
+                assert [page.status_code for page in pages] == [200, 200]
                 for text in (told.text, history.text, audit.text, *(page.text for page in pages)):
                     assert "s3cret-path" not in text
                     assert SECRET not in text

@@ -66,7 +66,7 @@ def test(name: str, as_json: bool, data: Path | None) -> None:
     else:
         click.echo(f"{exits.plain(sent['reason'])} ({sent['code']})", err=True)
     if sent["state"] != "sent":
-        raise SystemExit(exits.FAILED)
+        raise SystemExit(exits.code_of(sent["code"]))
 
 
 @command.command("enable")

@@ -42,6 +42,11 @@ class FormField:
     widget: Widget
 
     @property
+    def optional(self) -> bool:
+        """Whether it may be left empty."""
+        return not self.required and not self.widget.choices and self.default in ("", None, SecretStr(""))
+
+    @property
     def option(self) -> str:
         """Its spelling on the command line, without dashes in front."""
         return self.name.replace("_", "-")

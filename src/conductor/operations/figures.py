@@ -23,7 +23,7 @@ from conductor.core.errors import ConductorError
 from conductor.core.poll import Gap
 from conductor.observe import recent
 from conductor.operations.system import System
-from conductor.store import cursors, gaps, hours, quarantine
+from conductor.store import channels, cursors, deliveries, gaps, hours, quarantine
 from conductor.store.database import Connection
 from conductor.store.hours import Hour
 
@@ -165,8 +165,8 @@ def duplicates(system: System) -> int:
     return _total(system.metrics.duplicates)
 
 
-def services(system: System) -> list[Service]:
-    """The parts of this process."""
+async def services(system: System) -> list[Service]:
+    """The parts of this process. Raises StoreError."""
     database, lines = system.database, list(recent.lines)
     polled = system.supervisor.polled
     paused = "The disk is full." if database.full else database.away
@@ -180,15 +180,19 @@ def services(system: System) -> list[Service]:
         Service("Writer", color, told, paused or f"Writes to {store}.", _last(lines, "storage:", "store:")),
         Service("Indexer", "green", "working", "Makes events searchable.", _last(lines, "indexer:")),
         Service("Web", "green", "working", "Answers this page.", _last(lines, "request ")),
-        Service("Notifications", *_telling(system), _last(lines, "notifications:")),
+        Service("Notifications", *await _telling(system), _last(lines, "notifications:")),
         Service("Upkeep", "green", "working", UPKEEP, _last(lines, "retention:", "evidence:", "process:", "audit:")),
     ]
 
 
-def _telling(system: System) -> tuple[str, str, str]:
-    failed, sent = _total(system.metrics.messages, result="failed"), _total(system.metrics.messages, result="sent")
-    told = f"{sent:,} message{'' if sent == 1 else 's'} sent, {failed:,} failed, since this process started."
-    return ("amber" if failed else "green", "working", told)
+async def _telling(system: System) -> tuple[str, str, str]:
+    """How the last message of each channel went."""
+    last = (await system.database.read(deliveries.newest)).values()
+    failed = sorted(each.channel for each in last if each.state == deliveries.FAILED)
+    if failed:
+        return "amber", "failing", f"The last message to {', '.join(failed)} could not be sent."
+    known = len(await system.database.read(channels.everything))
+    return "green", "working", f"Tells {known:,} channel{'' if known == 1 else 's'}." if known else "No channels."
 
 
 def last_lines() -> list[str]:
@@ -234,11 +238,10 @@ async def _index(system: System) -> tuple[int, int] | None:
         return None
 
 
-def _total(counter: Counter, **labels: str) -> int:
-    """Over all of a counter's labels but these."""
+def _total(counter: Counter) -> int:
+    """Over all of a counter's labels."""
     samples = (sample for metric in counter.collect() for sample in metric.samples)
-    wanted = (sample for sample in samples if labels.items() <= sample.labels.items())
-    return int(sum(sample.value for sample in wanted if sample.name.endswith("_total")))
+    return int(sum(sample.value for sample in samples if sample.name.endswith("_total")))
 
 
 def _last(lines: Sequence[str], *starts: str) -> str:

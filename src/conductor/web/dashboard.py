@@ -72,7 +72,7 @@ async def _pipeline(system: System, found: list[Status]) -> dict[str, Any]:
 
 async def _services(system: System, found: list[Status]) -> dict[str, Any]:
     return {
-        "services": figures.services(system),
+        "services": await figures.services(system),
         "lines": figures.last_lines(),
         "started": clock.now() - figures.uptime(),
         "workers": await workers.living(system),
