@@ -36,7 +36,7 @@ from routes import (
 
 from conductor.core import clock
 from conductor.core.errors import NotFound
-from conductor.operations import accounts, integrations, sessions
+from conductor.operations import accounts, sessions, statuses
 from conductor.store import schema
 from conductor.web import auth, security
 from conductor.web.throttle import Throttle
@@ -175,7 +175,7 @@ def test_s23_the_unexpected_tells_an_id_and_nothing_else(run: Any, monkeypatch: 
 
     async def tell(world: World) -> None:
         await people(world)
-        monkeypatch.setattr(integrations, "overview", broken)
+        monkeypatch.setattr(statuses, "overview", broken)
         async with world.signed_in(ADMIN) as http:
             response = await http.get(path)
             assert response.status_code == 500

@@ -15,6 +15,7 @@ from conductor.core.config import Allowance
 MIN_WAIT, MAX_WAIT = 0.5, 300.0  # seconds of waiting that we believe
 LARGEST = 2**31 - 1  # requests in a bucket that we believe
 SLOWEST = 0.1  # of our pace, when the vendor's bucket is nearly empty
+MOMENT = 0.001  # seconds
 TINY = 1e-9  # of a request, left by rounding
 STALE = 60.0  # seconds after which an answer tells nothing of what is left now
 
@@ -71,8 +72,12 @@ class Limiter:
 
     @property
     def held(self) -> float:
-        """Seconds for which nothing may be asked; 0 when nothing was told."""
-        return max(0.0, self._held_until - asyncio.get_running_loop().time())
+        """Seconds for which nothing may be asked; 0 when nothing was told.
+
+        What rounding leaves is a moment: a wait of less than the clock can tell would be no wait at all.
+        """
+        left = self._held_until - asyncio.get_running_loop().time()
+        return max(left, MOMENT) if left > 0 else 0.0
 
     def observe(self, headers: RateHeaders, allowance: Callable[[int], Allowance]) -> None:
         """Learn from an answer: the true limit, and how much of it is left for everybody."""

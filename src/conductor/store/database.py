@@ -32,6 +32,7 @@ from conductor.store import postgresql
 GROUP = 64  # writes committed together
 READERS = 4  # threads
 BUSY_TIMEOUT = 5.0  # seconds
+LOCKED = "local.storage.locked"
 DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})  # SQLite's codes for a file that is not as it was
 _WORKS_FAULT = (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.DataError)  # a value is refused, the database is well
 T = TypeVar("T")
@@ -62,6 +63,7 @@ class Database:
         self.failed: StoreError | None = None
         self.low = False  # little room is left on the disk: see `check_room`
         self._full = False  # the last write found no room at all
+        self._held = ""  # why the last write could not be done, when it was another program's doing
         self._broken = asyncio.Event()
         self._absence = postgresql.Absence()
         self._lines: list[postgresql.Lines] = []  # of a server's engines: the writer's, then the readers'
@@ -76,8 +78,8 @@ class Database:
 
     @property
     def away(self) -> str:
-        """Why the server does not answer; empty while it does."""
-        return self._absence.reason
+        """Why nothing could be written last: the server does not answer, another program holds the file. Else empty."""
+        return self._absence.reason or self._held
 
     @property
     def engine(self) -> Engine:
@@ -232,8 +234,9 @@ class Database:
             elif isinstance(error, StoreError) and not isinstance(error, StorePaused):
                 self.failed = error
             self._full = isinstance(error, StoreFull)
+            self._held = str(error) if isinstance(error, StorePaused) and error.code == LOCKED else ""
             return [_Raised(error)] * len(group)
-        self._full = False
+        self._full, self._held = False, ""
         self._absence.ends()
         return answers
 
@@ -290,7 +293,7 @@ class _Translated:
             raise StoreFull("The disk is full.") from error
         if getattr(error.orig, "sqlite_errorcode", 0) == sqlite3.SQLITE_BUSY:
             told = f"Another program has held the database for {BUSY_TIMEOUT:.0f} s."
-            raise StorePaused(told, code="local.storage.locked") from error
+            raise StorePaused(told, code=LOCKED) from error
         if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in DAMAGED:
             raise StoreCorrupt(f"The database is damaged: {error.orig}", what=str(error.orig)) from error
         if postgresql.passes(error):

@@ -27,8 +27,8 @@ from conductor.core.errors import (
     RateLimited,
     Refused,
     SourceError,
-    StoreAway,
     StoreFull,
+    StorePaused,
 )
 from conductor.operations import auditing
 from conductor.operations.integrations import CheckFailed
@@ -83,7 +83,7 @@ STATUS: tuple[tuple[type[ConductorError], int], ...] = (  # the first that fits
     (RateLimited, 429),
     (SourceError, 502),
     (StoreFull, 507),
-    (StoreAway, 503),
+    (StorePaused, 503),
     (Held, 409),
     (SecretUnreadable, 409),
     (Unsearchable, 503),

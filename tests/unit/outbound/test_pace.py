@@ -282,3 +282,18 @@ def test_one_tenant_has_one_limiter() -> None:
     limiters = Limiters()
     assert limiters.of("acme") is limiters.of("acme")
     assert limiters.of("acme") is not limiters.of("other")
+
+
+def test_what_rounding_leaves_of_a_wait_is_a_moment_in_which_the_clock_moves_on() -> None:
+    async def work() -> None:
+        limiter, loop = Limiter(), asyncio.get_running_loop()
+        limiter.hold(5.0)
+        await asyncio.sleep(5.0 - 1e-12)
+        tries = 0
+        while limiter.held:
+            before, tries = loop.time(), tries + 1
+            await asyncio.sleep(limiter.held)
+            assert loop.time() > before
+        assert tries <= 1
+
+    virtual.run(work())

@@ -40,6 +40,7 @@ def _told(error: core.ConductorError) -> Any:
         (core.Unavailable("No answer."), 502),
         (core.PermissionMissing("No."), 502),
         (core.StoreFull(), 507),
+        (core.StorePaused(code="local.storage.locked"), 503),
         (SecretUnreadable(), 409),
         (core.StoreError("Broken at /var/lib/secret/path."), 500),
         (core.Fenced(), 409),

@@ -37,6 +37,9 @@ document.addEventListener("click", (event) => {
   button.setAttribute("aria-pressed", String(shown));
 });
 
+// Over plain HTTP from another machine no session begins: browsers keep our cookie for secure pages only.
+if (!window.isSecureContext) for (const note of $$("[data-insecure]")) note.hidden = false;
+
 // The browser knows the time zone.
 for (const select of $$("select[data-zone]")) {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
@@ -54,10 +57,14 @@ document.addEventListener("submit", (event) => {
   button.dataset.text = button.textContent;
   button.textContent = button.dataset.busy || form.dataset.busy;
   button.setAttribute("aria-disabled", "true");
+  for (const input of $$("input:not([type=hidden])", form)) input.readOnly = true; // disabled ones would not be sent
 });
 addEventListener("pageshow", (event) => {
   if (!event.persisted) return;
-  for (const form of $$("form[data-sent]")) delete form.dataset.sent;
+  for (const form of $$("form[data-sent]")) {
+    delete form.dataset.sent;
+    for (const input of $$("input", form)) input.readOnly = false;
+  }
   for (const button of $$("button[data-text]")) button.textContent = button.dataset.text;
 });
 
@@ -212,6 +219,21 @@ document.addEventListener("htmx:after:swap", (event) => {
   offerToCopy();
   document.querySelector("#form [data-focus]")?.focus();
 });
+
+// A part that draws itself anew, and could not: what is known stays, dimmed, and nothing there acts.
+const timeOfDay = () => new Date().toLocaleTimeString([], { hour12: false });
+let drawnAt = timeOfDay();
+function drawn(event, well) {
+  if (!event.target.matches?.("[data-redrawn]")) return;
+  if (well) drawnAt = timeOfDay();
+  event.target.classList.toggle("stale", !well);
+  for (const button of $$("button", event.target)) button.disabled = !well;
+  const text = well ? "" : `Conductor does not answer. This is as of ${drawnAt}; trying again.`;
+  const word = document.querySelector("#lost");
+  if (word.textContent !== text) word.textContent = text;
+}
+document.addEventListener("htmx:after:request", (event) => drawn(event, event.detail.ctx.response.status < 400));
+document.addEventListener("htmx:error", (event) => drawn(event, false));
 
 // A page that lives: told by the server that something has changed, or else asking every 5 s. Not while nobody looks.
 const SILENCE = 20_000; // ms, after which the server is asked

@@ -1,0 +1,266 @@
+"""Every state of every page that people may come to: empty, loading, failed, degraded. Each is reached here.
+
+With CONDUCTOR_SCREENS=1 a picture of each is written to docs/screens/states/.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from browser import processes
+from browser.browsing import barriers, browsing, sign_in
+from browser.processes import EMAIL, PASSWORD, Conductor, Vendor, wait_for
+from playwright.sync_api import Browser, Page, Route, expect
+
+LIST = "/admin/settings/integrations"
+SCREENS = Path(__file__).parents[2] / "docs" / "screens" / "states"
+NO_ANSWER = 30_000  # ms: a list asks every 2 s, and a browser takes its time to see that nobody is there
+
+
+def picture(page: Page, name: str) -> None:
+    """What is shown has no barriers; and it is kept, when pictures are wanted."""
+    assert barriers(page) == [], name
+    if os.environ.get("CONDUCTOR_SCREENS") == "1":
+        SCREENS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=SCREENS / f"{name}.png", animations="disabled")
+
+
+def stop_at_sending(page: Page) -> None:
+    """A form is sent nowhere, so that what is shown meanwhile stays."""
+    page.evaluate("document.addEventListener('submit', (event) => event.preventDefault())")
+
+
+@contextmanager
+def locked(conductor: Conductor) -> Iterator[None]:
+    """Another program holds the database."""
+    foreign = sqlite3.connect(conductor.cli.data / "conductor.db", isolation_level=None)
+    foreign.execute("BEGIN IMMEDIATE")
+    yield
+    foreign.execute("ROLLBACK")
+    foreign.close()
+
+
+def tamper(conductor: Conductor, statement: str) -> None:
+    """Change the database past Conductor."""
+    foreign = sqlite3.connect(conductor.cli.data / "conductor.db", isolation_level=None, timeout=10)
+    foreign.executescript(statement)
+    foreign.close()
+
+
+def test_set_up(browser: Browser, tmp_path: Path) -> None:
+    with processes.serving(tmp_path, admin=False) as conductor, browsing(browser) as (page, _):
+        page.goto(f"{conductor.url}/setup?token=used")
+        expect(page.get_by_text("This set-up link has expired or was used.")).to_be_visible()
+        picture(page, "setup-expired")
+        page.goto(conductor.setup_link)
+        page.get_by_label("E-mail").fill(EMAIL)
+        page.get_by_label("Password", exact=True).fill("password1234")
+        page.get_by_role("button", name="Create administrator").click()
+        expect(page.get_by_role("alert")).to_contain_text("There is a problem")
+        picture(page, "setup-weak-password")
+        page.get_by_label("Password", exact=True).fill(PASSWORD)
+        with locked(conductor):
+            page.get_by_role("button", name="Create administrator").click()
+            expect(page.get_by_text("Another program holds the database.")).to_be_visible()
+            picture(page, "setup-not-writable")
+        page.goto(conductor.setup_link)
+        page.get_by_label("E-mail").fill(EMAIL)
+        page.get_by_label("Password", exact=True).fill(PASSWORD)
+        stop_at_sending(page)
+        page.get_by_role("button", name="Create administrator").click()
+        expect(page.get_by_role("button", name="Creating…")).to_have_attribute("aria-disabled", "true")
+        expect(page.get_by_label("E-mail")).to_have_attribute("readonly", "")
+        picture(page, "setup-loading")
+        page.goto(conductor.setup_link)
+        page.get_by_label("E-mail").fill(EMAIL)
+        page.get_by_label("Password", exact=True).fill(PASSWORD)
+        page.get_by_role("button", name="Create administrator").click()
+        page.get_by_role("heading", name="Connect your first source").wait_for()
+        picture(page, "setup-source")
+
+
+def test_plain_http_from_another_machine(browser: Browser, tmp_path: Path) -> None:
+    with processes.serving(tmp_path) as conductor, browsing(browser) as (page, _):
+        there = "http://conductor.test"
+
+        def reach(route: Route) -> None:
+            route.fulfill(response=route.fetch(url=route.request.url.replace(there, conductor.url)))
+
+        page.route(f"{there}/**", reach)
+        page.goto(f"{there}/auth/login")
+        expect(page.get_by_text("This page came over plain HTTP.")).to_be_visible()
+        picture(page, "login-plain-http")
+        page.goto(f"{conductor.url}/auth/login")
+        expect(page.get_by_text("This page came over plain HTTP.")).to_be_hidden()
+
+
+def test_sign_in(browser: Browser, tmp_path: Path) -> None:
+    with processes.serving(tmp_path) as conductor, browsing(browser) as (page, _):
+        page.goto(f"{conductor.url}/auth/login")
+        page.get_by_label("E-mail").fill(EMAIL)
+        page.get_by_label("Password", exact=True).fill("wrong")
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("alert")).to_have_text("E-mail or password is wrong.")
+        picture(page, "login-wrong")
+        while "Too many attempts" not in (page.get_by_role("alert").text_content() or ""):
+            page.get_by_label("Password", exact=True).fill("wrong")
+            page.get_by_role("button", name="Sign in").click()
+            expect(page.get_by_role("alert")).to_be_focused()
+        picture(page, "login-locked")
+        tamper(conductor, "DELETE FROM login_failures")
+        page.get_by_label("Password", exact=True).fill(PASSWORD)
+        stop_at_sending(page)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("button", name="Signing in…")).to_be_visible()
+        picture(page, "login-loading")
+        sign_in(page, conductor.url)
+        page.get_by_role("heading", name="Dashboard").wait_for()
+        picture(page, "dashboard-empty")
+        for path, name in (
+            (LIST, "integrations-empty"),
+            ("/admin/users", "users-first"),
+            ("/admin/settings/tokens", "tokens-empty"),
+            ("/admin/settings/notifications", "notifications-empty"),
+        ):
+            page.goto(conductor.url + path)
+            picture(page, name)
+        tamper(conductor, "UPDATE sessions SET created_at = created_at - 86400000000, seen_at = seen_at - 86400000000")
+        page.goto(f"{conductor.url}{LIST}?status=red")
+        expect(page.get_by_role("status")).to_contain_text("Sign in to continue where you were.")
+        picture(page, "login-ended")
+
+
+@pytest.fixture
+def house_of_its_own(browser: Browser, tmp_path: Path) -> Iterator[tuple[Page, Conductor, Vendor, ExitStack]]:
+    """A page that is signed in, its Conductor, a vendor; and what ends the Conductor when it is closed."""
+    with ExitStack() as stack, browsing(browser) as (page, _):
+        vendor = stack.enter_context(processes.simulating(tmp_path, "--history", "300"))
+        serving = stack.enter_context(ExitStack())
+        conductor = serving.enter_context(processes.serving(tmp_path))
+        sign_in(page, conductor.url)
+        yield page, conductor, vendor, serving
+
+
+Own = tuple[Page, Conductor, Vendor, ExitStack]
+
+
+def test_the_forms_of_an_integration(house_of_its_own: Own) -> None:
+    page, conductor, vendor, _ = house_of_its_own
+    page.goto(f"{conductor.url}{LIST}/new?kind=auth0")
+    page.get_by_label("Name").fill("prod")
+    page.get_by_label("Domain", exact=True).fill("https://manage.auth0.com/dashboard")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("alert")).to_be_focused()
+    picture(page, "add-field-errors")
+    page.get_by_label("Domain", exact=True).fill(vendor.domain)
+    page.get_by_label("Client ID").fill(vendor.client_id)
+    page.get_by_label("Client Secret", exact=True).fill("not the secret")
+    page.get_by_text("Advanced", exact=True).click()
+    page.get_by_label("CA bundle").fill(vendor.ca_text)
+    page.get_by_role("button", name="Test connection").click()
+    expect(page.get_by_role("listitem").filter(has_text="Auth0 did not accept")).to_be_focused()
+    picture(page, "add-failed-step")
+    page.get_by_label("Client Secret", exact=True).fill(vendor.client_secret)
+    vendor.control("POST", "faults", {"kind": "hang", "count": 1, "endpoint": "search", "seconds": 3})
+    page.get_by_role("button", name="Test connection").click()
+    expect(page.get_by_role("heading", name="Testing the connection…")).to_be_visible()
+    expect(page.get_by_role("listitem").filter(has_text="Scopes")).to_be_visible()
+    picture(page, "add-testing")
+    expect(page.get_by_role("heading", name="The connection works")).to_be_focused()
+    picture(page, "add-works")
+    page.get_by_label("Client Secret", exact=True).fill("not the secret")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_role("button", name="Save switched off").click()
+    expect(page.get_by_role("heading", name="prod", exact=True)).to_be_visible()
+    picture(page, "edit-saved-off")
+    for tab in ("polls", "gaps", "backfill"):
+        page.goto(f"{conductor.url}{LIST}/prod?tab={tab}")
+        picture(page, f"{tab}-empty")
+
+
+def test_a_source_from_its_first_poll_to_a_conductor_that_is_gone(house_of_its_own: Own) -> None:
+    page, conductor, vendor, serving = house_of_its_own
+    conductor.cli.add(vendor, "prod", "--disabled")
+    vendor.control("POST", "faults", {"kind": "hang", "count": 1, "endpoint": "any", "seconds": 4})
+    conductor.cli.ok("integration", "enable", "prod")
+    page.goto(f"{conductor.url}{LIST}")
+    expect(page.get_by_text("Polling for the first time.")).to_be_visible()
+    picture(page, "integrations-checking")
+    expect(page.get_by_role("article", name="prod")).to_contain_text("Healthy")
+    picture(page, "integrations-healthy")
+    vendor.control("POST", "faults", {"kind": "insufficient_scope"})
+    conductor.cli.run("integration", "poll", "prod")
+    expect(page.get_by_role("article", name="prod")).to_contain_text("the application may not read logs.")
+    picture(page, "integrations-red")
+    page.get_by_role("link", name="prod", exact=True).click()
+    picture(page, "integration-red")
+    page.get_by_role("link", name="Polls", exact=True).click()
+    page.get_by_role("row").nth(1).get_by_role("link").first.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Poll")
+    picture(page, "poll-failed")
+    page.goto(conductor.url)
+    picture(page, "dashboard-attention")
+    with locked(conductor):
+        conductor.cli.run("integration", "poll", "prod")
+        wait_for(lambda: "held the database for 5 s" in conductor.printed, "pause")
+        page.goto(f"{conductor.url}/?tab=services")
+        expect(page.get_by_role("row", name="Writer")).to_contain_text("Paused")
+        picture(page, "dashboard-read-only")
+    page.goto(f"{conductor.url}{LIST}")
+    serving.close()
+    expect(page.get_by_text("Conductor does not answer.")).to_be_visible(timeout=NO_ANSWER)
+    expect(page.get_by_role("article", name="prod")).to_contain_text("the application may not read logs.")
+    expect(page.get_by_role("switch").or_(page.get_by_role("button", name="Poll now")).first).to_be_disabled()
+    picture(page, "integrations-unavailable")
+
+
+def test_the_dashboard_of_a_conductor_that_is_gone(house_of_its_own: Own) -> None:
+    page, conductor, vendor, serving = house_of_its_own
+    conductor.cli.add(vendor, "prod")
+    page.goto(conductor.url)
+    expect(page.get_by_role("row", name="prod")).to_contain_text("Healthy")
+    serving.close()
+    expect(page.get_by_text("Conductor does not answer.")).to_be_visible(timeout=2 * NO_ANSWER)
+    expect(page.get_by_role("row", name="prod")).to_contain_text("Healthy")
+    picture(page, "dashboard-unavailable")
+
+
+def test_gaps_and_backfills(house_of_its_own: Own) -> None:
+    page, conductor, vendor, _ = house_of_its_own
+    conductor.cli.add(vendor, "prod", "--plan", "starter")
+    wait_for(lambda: "healthy" in conductor.cli.ok("status"), "green source")
+    conductor.cli.ok("integration", "backfill", "prod", "start", "--from", "1d", "--yes")
+    conductor.cli.run("integration", "backfill", "prod", "pause")
+    page.goto(f"{conductor.url}{LIST}/prod?tab=backfill")
+    picture(page, "backfill-paused")
+    vendor.control("POST", "faults", {"kind": "rate_limited", "retry_after": "120"})
+    conductor.cli.run("integration", "poll", "prod")
+    page.goto(f"{conductor.url}{LIST}/prod")
+    expect(page.get_by_text("Auth0 asked us to slow down.").first).to_be_visible()
+    picture(page, "integration-throttled")
+
+
+def test_people_and_the_audit_log(house_of_its_own: Own) -> None:
+    page, conductor, _, _ = house_of_its_own
+    page.goto(f"{conductor.url}/admin/users")
+    page.get_by_role("button", name=f"Deactivate {EMAIL}").click()
+    expect(page.get_by_role("alert")).to_contain_text("Make someone else an administrator first.")
+    picture(page, "users-last-admin")
+    conductor.cli.ok("token", "create", "grafana", "--scope", "integrations:read")
+    tamper(conductor, "UPDATE api_tokens SET expires_at = 1")
+    page.goto(f"{conductor.url}/admin/settings/tokens")
+    expect(page.get_by_role("row", name="grafana")).to_contain_text("expired")
+    picture(page, "tokens-expired")
+    page.goto(f"{conductor.url}/admin/audit")
+    page.get_by_role("button", name="Verify").click()
+    expect(page.get_by_text("Chain intact")).to_be_visible()
+    picture(page, "audit-intact")
+    tamper(conductor, "DROP TRIGGER audit_keeps_update; UPDATE audit SET actor = 'nobody' WHERE id = 1")
+    page.get_by_role("button", name="Verify").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    picture(page, "audit-broken")
