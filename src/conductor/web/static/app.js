@@ -151,11 +151,18 @@ document.addEventListener("click", async (event) => {
 });
 function beginTest() {
   document.querySelector("#test")?.remove();
+  forgetProblems();
   const form = document.querySelector("#form");
   form.prepend(document.querySelector("#testing").content.cloneNode(true));
   const box = form.querySelector("#test");
   box.scrollIntoView({ block: "nearest" });
   return box;
+}
+// What was wrong with the form is told by the answer to come.
+function forgetProblems() {
+  for (const told of $$("#form > .problem, #form .error")) told.remove();
+  for (const field of $$("#form .wrong")) field.classList.remove("wrong");
+  for (const input of $$("#form [aria-invalid]")) input.removeAttribute("aria-invalid");
 }
 async function showSteps(answer, box) {
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
