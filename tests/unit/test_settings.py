@@ -31,6 +31,7 @@ def test_nothing_needs_to_be_set() -> None:
 @pytest.mark.parametrize("field", dataclasses.fields(Settings), ids=lambda field: field.name)
 def test_every_setting_has_its_variable(field: dataclasses.Field[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     values = {"bind": "0.0.0.0:443", "allow_private_targets": "10.0.0.0/8", "log_format": "json"}
+    values["base_url"] = "https://conductor.example.com:8443"
     value = values.get(field.name, "7" if isinstance(field.default, int) else "/somewhere")
     pair = {"tls_cert": "tls_key", "tls_key": "tls_cert"}.get(field.name)
     if pair:
@@ -108,3 +109,9 @@ def test_the_list_for_the_docs_names_every_setting_with_its_help() -> None:
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Settings().bind = "0.0.0.0:1"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("url", ["conductor.example.com", "https://conductor.example.com/", "https://a b", "ftp://a"])
+def test_an_address_that_people_could_not_use_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match="CONDUCTOR_BASE_URL"):
+        settings.load({"base_url": url})

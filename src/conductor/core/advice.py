@@ -12,7 +12,7 @@ from conductor.core.connector import Advice
 _NETWORK = {
     "net.dns.notfound": Advice(
         "The name {domain} could not be found.",
-        "Either the domain is misspelt or this server's DNS cannot resolve outside names. Trying again in {n} s.",
+        "Either the domain is misspelt or this server's DNS cannot resolve outside names. Trying again at {time}.",
         ("Check the spelling of {domain}.", "On the server run `conductor doctor dns {domain}`."),
         "name not found",
     ),
@@ -26,7 +26,7 @@ _NETWORK = {
     "net.connect.blocked": Advice(
         "{domain} cannot be reached on port {port}.",
         "A firewall probably blocks it. Allow outbound TCP {port} from this server to {domain}, or set a proxy under "
-        "Advanced. Tried {n} addresses: {list}.",
+        "Advanced. Tried {list}.",
         ("Allow outbound TCP {port} to {domain}.", "Or set a proxy under Advanced."),
         "cannot connect",
     ),

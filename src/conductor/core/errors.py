@@ -28,9 +28,10 @@ ConductorError
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from conductor.core import clock
 from conductor.core.signal import Checkpoint, Signal
 
 
@@ -100,6 +101,9 @@ class RateLimited(SourceError):
     def __init__(self, message: str = "", *, retry_after: float | None = None, code: str | None = None, **facts: Any):
         super().__init__(message, code=code, **facts)
         self.retry_after = retry_after
+        if retry_after is not None:
+            reset = clock.now() + timedelta(seconds=retry_after)
+            self.facts.setdefault("reset", f"{reset:%-d %b %H:%M:%S} UTC")
 
 
 class Unavailable(SourceError):

@@ -23,6 +23,7 @@ LOSS_NEAR = timedelta(hours=6)
 LOSS_NEAR_SHARE, LOSS_WATCH_SHARE = 0.25, 0.5
 SILENT_AT_LEAST = timedelta(hours=3)
 LONGEST_FACT = 500  # characters
+_SENTENCE = re.compile(r"(?<=[.!?]) (?=\S)")
 _PLACE = re.compile(r"\{(\w+)\}", re.ASCII)
 
 
@@ -102,6 +103,7 @@ class Facts:
     came_late: int = 0
     storage_full: bool = False
     vendor: str = "The vendor"
+    slug: str = ""
     empty: bool = False
     silence: Silence | None = None
 
@@ -180,12 +182,13 @@ def _quiet(
     facts: Facts, state: State, code: str, advice: Callable[[str], Advice | None], known: Mapping[str, Any]
 ) -> Health:
     """All is well, and still there are no events."""
-    text = advice(code) or Advice(code)
+    own = f"{facts.slug}.{code}"
+    text = advice(own) or advice(code) or Advice(code)
     known = {"vendor": facts.vendor, **known}
     return Health(
         state,
         fill(text.title, known),
-        code,
+        own if advice(own) else code,
         facts.last.finished_at if facts.last else None,
         body=fill(text.body, known),
         fix=tuple(fill(step, known) for step in text.fix),
@@ -202,7 +205,7 @@ def _fault(facts: Facts, advice: Callable[[str], Advice | None]) -> Health | Non
     since = facts.failing_since or last.started_at
     lasting = max(LONG_FAULT, facts.interval * LONG_FAULT_POLLS)
     red = last.needs_person or facts.now - since > lasting
-    known = {"n": "", "loss_time": _moment(facts.loss_at), **last.facts}
+    known = {**_moments(facts, last), **last.facts}
     return Health(
         State.FAILED if red else State.ATTENTION,
         _sentence(text, last, facts.now, red=red),
@@ -215,6 +218,13 @@ def _fault(facts: Facts, advice: Callable[[str], Advice | None]) -> Health | Non
         retry_at=last.retry_at,
         facts=last.facts,
     )
+
+
+def _moments(facts: Facts, last: Poll) -> dict[str, Any]:
+    """What a text may name and the error itself could not know."""
+    behind = facts.covered_until and duration(facts.now - facts.covered_until)
+    again = last.retry_at and f"{last.retry_at:%H:%M:%S} UTC"
+    return {"loss_time": _moment(facts.loss_at), "behind": behind, "time": again}
 
 
 def _notices(facts: Facts, advice: Callable[[str], Advice | None]) -> Iterator[Health]:
@@ -312,15 +322,24 @@ def _age(facts: Facts) -> Health | None:
 
 
 def fill(text: str, facts: Mapping[str, Any]) -> str:
-    """A text with the facts filled in; a fact that is not known leaves an ellipsis, never an error.
+    """A text with the facts filled in. A sentence about a fact that is not known is left out; where none is left, an
+    ellipsis stands for it.
 
     Not `str.format`: a text may be an upstream's own words, with any braces in them.
     """
-    return _PLACE.sub(lambda found: _shown(facts.get(found[1], "…")), text)
+    sentences = _SENTENCE.split(text)
+    known = [one for one in sentences if all(_known(facts.get(name)) for name in _PLACE.findall(one))]
+    return _PLACE.sub(lambda found: _shown(facts.get(found[1])), " ".join(known or sentences))
+
+
+def _known(fact: Any) -> bool:
+    return fact is not None and fact != ""
 
 
 def _shown(fact: Any) -> str:
     """A fact as text: it may be a stranger's, so it is short, and nothing in it moves a terminal's cursor."""
+    if not _known(fact):
+        return "…"
     text = "".join(
         char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(fact)[: LONGEST_FACT + 1]
     )

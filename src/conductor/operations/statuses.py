@@ -184,6 +184,7 @@ def _facts(system: System, integration: Integration, read: _Read) -> health.Fact
         came_late=read.came_late,
         storage_full=system.database.full,
         vendor=system.catalog.get(integration.connector).title,
+        slug=integration.connector,
         empty=read.empty,
         silence=read.silence,
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import html
+import re
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AsyncExitStack, aclosing
@@ -15,6 +17,8 @@ GRACE = 10.0  # seconds from the headers on, in which a body may come as slowly 
 SLOWEST = 1024.0  # bytes a second after that, as they travel
 LARGE = 1024 * 1024  # bytes; no page of usual records comes near it
 HELD = 96 * 1024 * 1024  # bytes that all large answers may take together
+HEAD, LONGEST_TITLE = 20_000, 100  # bytes of a page in which its title is looked for, characters
+_TITLE = re.compile(r"<title[^>]*>([^<]+)</title", re.IGNORECASE)
 _PIECE = 64 * 1024  # bytes that are decompressed at once
 _GZIP = 16 + zlib.MAX_WBITS
 
@@ -131,3 +135,11 @@ class _Body:
             found.update(memoryview(piece)[:left])
             left -= min(left, len(piece))
         return found.digest()
+
+
+def title(page: bytes) -> str:
+    """Of a web page: what it calls itself, else that it is one; empty for anything else."""
+    head = page[:HEAD].decode("utf-8", "replace")
+    found = _TITLE.search(head)
+    words = " ".join(html.unescape(found[1]).split())[:LONGEST_TITLE] if found else ""
+    return words or ("web page" if "<html" in head.lower() else "")

@@ -27,6 +27,7 @@ from conductor.outbound import body, exchanges, failures, guard, pace, probe
 from conductor.outbound.exchanges import Exchanges
 from conductor.outbound.guard import GuardedBackend, Policy
 
+REFUSED_CERTIFICATES = frozenset({"net.tls.untrusted", "net.tls.name", "net.tls.expired"})
 DEADLINE = 30.0  # seconds for one GET, its repetitions included
 TRIES = 3
 KEEP_ALIVE = 90.0  # seconds
@@ -167,7 +168,11 @@ class Client:
 
     async def handshake(self, host: str, port: int, address: guard.Address) -> probe.Certificate:
         """For a connection test: the server's certificate, checked."""
-        return await probe.handshake(host, port, address, tls_context(self._route.ca_bundle))
+        try:
+            return await probe.handshake(host, port, address, tls_context(self._route.ca_bundle))
+        except SourceError as error:
+            await self._tell_certificate(error, f"https://{host}:{port}")
+            raise
 
     async def _get_patiently(
         self, url: str, headers: Mapping[str, str], params: Mapping[str, str] | None, deadline: asyncio.Timeout
@@ -206,13 +211,13 @@ class Client:
                 target = httpx2.URL(url)
                 guard.check_named(self._route.policy, target.raw_host.decode(), target.port or guard.HTTPS)
             answer = await self._exchange(method, url, headers, params, sent)
-        except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError, OSError) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError, OSError, SourceError) as error:
             told = failures.classify(error, _host(url), self._route.proxy)
             running.failed(told.code)
+            await self._tell_certificate(told, url)
+            if told is error:
+                raise
             raise told from error
-        except SourceError as error:
-            running.failed(error.code)
-            raise
         except asyncio.CancelledError:
             running.failed("net.timeout")
             raise
@@ -221,6 +226,12 @@ class Client:
         if method == "GET":  # tokens come out of a bucket of their own
             self._observe(rate)
         return self._judge(answer, rate, _host(url), patience)
+
+    async def _tell_certificate(self, told: SourceError, url: str) -> None:
+        """Who issued a certificate that was refused: the TLS library does not say. Behind a proxy it stays unknown."""
+        if told.code in REFUSED_CERTIFICATES and not self.proxied:
+            target = httpx2.URL(url)
+            told.facts |= await probe.presented(target.host, target.port or guard.HTTPS, self._route.policy)
 
     async def _take_turn(self, deadline: asyncio.Timeout) -> None:
         """Wait for our own pace, which is not the vendor's slowness: the deadline stands still meanwhile."""

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import httpx2
 
+from conductor.core import clock
 from conductor.core.errors import Misconfigured, SourceError, Unavailable
 
 DATELESS = timedelta(seconds=120)  # how far local time is set back when a server tells no Date
@@ -18,7 +19,7 @@ def classify(error: Exception, host: str, proxy: str = "") -> SourceError:
     """The narrowest SourceError for a failed exchange with `host`."""
     for cause in _chain(error):
         if isinstance(cause, SourceError):
-            return cause
+            return _no_proxy(host, proxy) if proxy and cause.code == "net.connect.blocked" else cause
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _certificate(cause, host)
     if isinstance(error, httpx2.ProxyError):
@@ -63,16 +64,20 @@ def _certificate(error: ssl.SSLCertVerificationError, host: str) -> Misconfigure
         code=code.get(error.verify_code, "net.tls.untrusted"),
         domain=host,
         reason=error.verify_message,
+        now=f"{clock.now():%-d %b %Y %H:%M} UTC",
     )
+
+
+def _no_proxy(host: str, proxy: str) -> Misconfigured:
+    shown = without_password(proxy)
+    return Misconfigured(f"The proxy {shown} does not answer.", code="net.proxy.unreachable", proxy=shown, domain=host)
 
 
 def _proxy(error: Exception, host: str, proxy: str) -> Misconfigured:
     shown = without_password(proxy)
     status = re.match(r"(\d{3})", str(error))
     if status is None:
-        return Misconfigured(
-            f"The proxy {shown} does not answer.", code="net.proxy.unreachable", proxy=shown, domain=host
-        )
+        return _no_proxy(host, proxy)
     if status.group(1) == "407":
         return Misconfigured("The proxy wants a password.", code="net.proxy.auth", proxy=shown, domain=host)
     return Misconfigured(

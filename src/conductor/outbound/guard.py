@@ -157,11 +157,19 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
                 )
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
                 failure = error
-        raise failure or httpcore2.ConnectError(f"{host} has no address")
+        raise unreachable(host, port, addresses) from failure
 
     async def sleep(self, seconds: float) -> None:
         """Wait; part of httpcore's interface."""
         await asyncio.sleep(seconds)
+
+
+def unreachable(host: str, port: int, found: Sequence[Address]) -> Unavailable:
+    """None of a host's addresses took a connection."""
+    shown = ", ".join(str(address) for address in found)
+    return Unavailable(
+        f"{host} cannot be reached.", code="net.connect.blocked", domain=host, port=port, n=len(found), list=shown
+    )
 
 
 def _unmapped(address: Address) -> Address:

@@ -72,7 +72,7 @@ class _Open(smtplib.SMTP):
                 opened = socket.create_connection((str(address), port), guard.CONNECT_TIMEOUT)
                 opened.settimeout(timeout)
                 return opened
-        raise probe.unreachable(host, port, self._found)
+        raise guard.unreachable(host, port, self._found)
 
 
 class _Sealed(_Open):

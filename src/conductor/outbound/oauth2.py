@@ -13,6 +13,7 @@ import msgspec
 from conductor.core import clock
 from conductor.core.errors import SourceError, UnexpectedResponse
 from conductor.observe import redactor
+from conductor.outbound import body
 from conductor.outbound.client import Answer, Client
 
 SHORTEST, LONGEST = 60.0, 86_400.0  # seconds of life that we believe
@@ -191,7 +192,7 @@ def _json_object(answer: Answer) -> dict[str, Any]:
         return content
     if answer.status == 404:
         raise TokenRefused(404, "", "")
-    title = "web page" if b"<html" in answer.body[:2000].lower() else "something else"
+    title = body.title(answer.body) or "something else"
     raise UnexpectedResponse(f"The token endpoint answered with a {title}.", code="net.captive", title=title)
 
 

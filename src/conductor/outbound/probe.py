@@ -8,10 +8,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from conductor.core.errors import Misconfigured, Unavailable
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from conductor.core.errors import Misconfigured, SourceError, Unavailable
 from conductor.outbound import failures, guard
 
 HANDSHAKE_TIMEOUT = 10.0  # seconds
+MOST_NAMES = 5  # of a certificate that are told
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +45,30 @@ async def connect(host: str, port: int, found: Sequence[guard.Address]) -> guard
             continue
         writer.close()
         return address
-    raise unreachable(host, port, found)
+    raise guard.unreachable(host, port, found)
 
 
-def unreachable(host: str, port: int, found: Sequence[guard.Address]) -> Unavailable:
-    """None of a host's addresses took a connection."""
-    shown = ", ".join(str(address) for address in found)
-    return Unavailable(
-        f"{host} cannot be reached.", code="net.connect.blocked", domain=host, port=port, n=len(found), list=shown
-    )
+async def presented(host: str, port: int, policy: guard.Policy) -> dict[str, str]:
+    """What the certificate that was refused says: its issuer, whom it is for, until when. Nothing is sent there.
+
+    Empty when it cannot be had.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        address = (await addresses(host, port, policy))[0]
+        async with asyncio.timeout(HANDSHAKE_TIMEOUT):
+            _, writer = await asyncio.open_connection(str(address), port, ssl=context, server_hostname=host)
+        binary = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        writer.close()
+        found = x509.load_der_x509_certificate(binary)
+        return {
+            "issuer": _named(found.issuer),
+            "names": ", ".join(_names(found)) or _named(found.subject),
+            "date": f"{found.not_valid_after_utc:%-d %b %Y}",
+        }
+    except (OSError, TimeoutError, ValueError, SourceError):
+        return {}
 
 
 async def handshake(host: str, port: int, address: guard.Address, context: ssl.SSLContext) -> Certificate:
@@ -75,3 +94,17 @@ def _date(text: str) -> datetime:
 def _issuer(certificate: dict[str, tuple[tuple[tuple[str, str], ...], ...]]) -> str:
     names = {name: value for part in certificate.get("issuer", ()) for name, value in part}
     return names.get("organizationName") or names.get("commonName") or "unknown"
+
+
+def _named(name: x509.Name) -> str:
+    kinds = (NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME)
+    found = [str(each.value) for kind in kinds for each in name.get_attributes_for_oid(kind)]
+    return found[0] if found else "nobody that it names"
+
+
+def _names(certificate: x509.Certificate) -> list[str]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    return [str(name.value) for name in names][:MOST_NAMES]

@@ -115,8 +115,8 @@ def test_a_fault_is_told_whole() -> None:
     assert (found.title, found.body, found.fix) == ("Rate limited by Auth0.", "Until never.", ("Wait 3 s.",))
     bare = judge(**failed("rate.limited"))
     assert bare.body == f"Until {FACTS.loss_at:%-d %b %H:%M} UTC."
-    assert bare.fix == ("Wait  s.",)
-    assert judge(loss_at=None, **failed("rate.limited")).body == "Until ."
+    assert bare.fix == ("Wait … s.",)
+    assert judge(loss_at=None, **failed("rate.limited")).body == "Until …."
     assert judge(**{**failed(), "failing_since": None}).since == POLL.started_at
 
 
@@ -399,11 +399,27 @@ def test_a_text_is_filled_in_as_far_as_the_facts_go(text: str, filled: str) -> N
         ("a" * 9000, "a" * 500 + "…"),
         ("red \x1b[31m", "red \N{REPLACEMENT CHARACTER}[31m"),
         ("a\r\nb", "a\N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}b"),
-        (None, "None"),
+        (None, "…"),
     ],
 )
 def test_a_strangers_fact_is_short_and_moves_no_cursor(fact: object, shown: str) -> None:
     assert health.fill("{a}", {"a": fact}) == shown
+
+
+def test_a_sentence_about_what_is_not_known_is_left_out_unless_it_is_the_only_one() -> None:
+    text = "It was issued by {issuer}. Ask e.g. your company. Until {date} all is well! Is {name} right?"
+    assert health.fill(text, {"name": "x", "issuer": ""}) == "Ask e.g. your company. Is x right?"
+    assert health.fill("By {issuer}.", {}) == "By …."
+
+
+def test_a_source_that_is_empty_or_silent_says_so_and_is_no_alarm() -> None:
+    empty = judge(empty=True, vendor="Auth0", slug="auth0")
+    assert (empty.state, empty.code, empty.sentence) == (State.WAITING, "data.none.new", "data.none.new")
+    short = judge(silence=health.Silence(5 * HOUR, 3 * HOUR))
+    assert short.code == ""
+    silent = judge(silence=health.Silence(7 * HOUR, 3 * HOUR))
+    assert (silent.state, silent.code) == (State.HEALTHY, "data.none.silent")
+    assert judge(silence=health.Silence(2 * HOUR, HOUR)).code == "", "three hours at the least"
 
 
 def test_a_fact_is_not_filled_in_again() -> None:

@@ -102,13 +102,15 @@ def test_an_error_has_a_message_a_code_and_facts() -> None:
 
 
 def test_what_some_errors_know_beside() -> None:
-    limited = RateLimited("Slow.", retry_after=3.0, code="auth0.rate.limited", limit=10)
+    limited = RateLimited("Slow.", retry_after=3.0, code="auth0.rate.limited", limit=10, reset="soon")
     assert (str(limited), limited.retry_after, limited.code, limited.facts) == (
         "Slow.",
         3.0,
         "auth0.rate.limited",
-        {"limit": 10},
+        {"limit": 10, "reset": "soon"},
     )
+    assert RateLimited(retry_after=3.0).facts["reset"].endswith(" UTC")
+    assert RateLimited().facts == {}
     place, found = Checkpoint(b"1", MOMENT), [Signal("1", b"{}")]
     lost = CheckpointLost("Gone.", resume=place, oldest=MOMENT, found=found, code="x.y", days=1)
     assert (str(lost), lost.resume, lost.oldest, lost.found) == ("Gone.", place, MOMENT, found)

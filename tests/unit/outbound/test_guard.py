@@ -6,7 +6,6 @@ import asyncio
 import ipaddress
 import socket
 
-import httpcore2
 import pytest
 
 from conductor.core.errors import ConductorError, Misconfigured, SourceError, Unavailable
@@ -268,8 +267,9 @@ def test_the_next_address_is_tried_when_one_does_not_answer(monkeypatch: pytest.
 
 def test_an_empty_answer_connects_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     answer(monkeypatch)
-    with pytest.raises(httpcore2.ConnectError, match="no address"):
+    with pytest.raises(Unavailable) as caught:
         connect(Policy(), "vendor.example", 443)
+    assert (caught.value.code, caught.value.facts["list"]) == ("net.connect.blocked", "")
 
 
 def test_only_the_trusted_host_and_port_pass_unchecked(port: int) -> None:

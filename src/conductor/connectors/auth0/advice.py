@@ -159,9 +159,9 @@ _RATE: dict[str, Advice] = {
     "auth0.rate.limited": Advice(
         title="Auth0 asked us to slow down.",
         body=(
-            "Limit {limit}, reset at {reset} ({countdown}). We wait and continue from the saved position; nothing is "
-            "skipped. If this happens often: other applications share this limit ({other_share} % of requests are not "
-            "ours); lower the backfill share. At this rate we are {behind} behind; events are safe until {loss_time}."
+            "Limit {limit}, reset at {reset}. We wait and continue from the saved position; nothing is skipped. If "
+            "this happens often: other applications share this limit; lower the backfill share. We are {behind} "
+            "behind; events are safe until {loss_time}."
         ),
         fix=("If this happens often: other applications share this limit; lower the backfill share.",),
         short="rate limited",
@@ -189,6 +189,7 @@ _RATE: dict[str, Advice] = {
         body=(
             "Nothing to do here. Retrying with growing pauses, next at {time}. See status.auth0.com for your region."
         ),
+        fix=("Nothing to do here. See status.auth0.com for your region.",),
         short="Auth0 problem",
     ),
 }

@@ -21,6 +21,7 @@ from conductor.core.errors import (
     UnexpectedResponse,
     UnknownTenant,
 )
+from conductor.outbound import body
 from conductor.outbound.client import Answer, Client
 from conductor.outbound.oauth2 import Grant, Token, TokenRefused, TokenSource
 
@@ -144,5 +145,5 @@ def _json_only(answer: Answer, domain: str) -> Answer:
     if answer.is_json:
         return answer
     kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()[:100]
-    title = "web page" if b"<html" in answer.body[:2000].lower() else kind or "unknown type"
+    title = body.title(answer.body) or kind or "unknown type"
     raise UnexpectedResponse("This is not Auth0's answer.", code="net.captive", title=title, domain=domain)
