@@ -54,6 +54,18 @@ def test_everything_works_while_it_runs(conductor: Conductor, vendor: Vendor) ->
     assert "running" not in conductor.cli.ok("integration", "list")
 
 
+def test_each_step_of_a_connection_test_is_printed_when_it_ends(conductor: Conductor, mended: Vendor) -> None:
+    mended.control("POST", "faults", {"kind": "hang", "count": 1, "endpoint": "search", "seconds": 4})
+    words = [*conductor.cli.command, "integration", "test", "prod"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=conductor.cli.environment) as testing:
+        assert testing.stderr is not None
+        printed = [next(testing.stderr) for _ in range(7)]
+        assert testing.poll() is None, "the vendor has not answered yet"
+        assert "Scopes" in printed[-1]
+        assert [line.split()[1] for line in testing.stderr] == ["Read", "Limits"]
+    assert testing.returncode == 0
+
+
 def test_nothing_is_removed_without_a_yes(conductor: Conductor) -> None:
     done = conductor.cli.run("integration", "remove", "prod", text="n\n")
     assert (done.returncode, done.stdout) == (1, "")
@@ -307,6 +319,7 @@ def test_help_comes_at_once_since_it_loads_no_database() -> None:
 def _everything_works(cli: Cli, vendor: Vendor, name: str) -> None:
     ask = cli.ok
     assert re.fullmatch(r"conductor \d+\.\d+\.\d+\S*\n", ask("version"))
+    assert ask("--version") == ask("version")
     assert cli.add(vendor, name).startswith(f"Added {name}, polling every 5 min.")
     assert re.search(rf"^{name} +auth0 +on ", ask("integration", "list"), re.MULTILINE)
     shown = json.loads(ask("integration", "show", name, "--json"))

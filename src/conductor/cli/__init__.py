@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from conductor import __version__
+
 COMMANDS = {
     "serve": ("serve", "Run Conductor: pages, API, polling."),
     "setup-link": ("setup_link", "Print a new one-time set-up link."),
@@ -64,6 +66,7 @@ class LazyGroup(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Example: conductor serve",
 )
+@click.version_option(__version__, prog_name="conductor", message="%(prog)s %(version)s")
 def main() -> None:
     """Conductor collects the security logs of SaaS APIs, keeps them, and makes them searchable."""
     for stream in (sys.stdout, sys.stderr):

@@ -106,16 +106,24 @@ def show(name: str, as_json: bool, data: Path | None) -> None:
 @talk.data_option
 def test(name: str, as_json: bool, data: Path | None) -> None:
     """Test the connection step by step. Nothing is changed."""
-    found = talk.run(data, lambda api: api.post("/integrations/test", {"name": name}), as_json=as_json)
+    steps = talk.run(data, lambda api: _tested(api, name, quiet=as_json), as_json=as_json)
+    failed = next((step for step in steps if step["state"] == "failed"), None)
     if as_json:
-        _json(found)
-    else:
-        _print_steps(found["steps"])
-    failed = next((step for step in found["steps"] if step["state"] == "failed"), None)
+        _json({"ok": failed is None, "steps": steps})
+    elif failed:
+        _print_advice(failed)
     if failed:
-        if not as_json:
-            _print_advice(failed)
         raise SystemExit(exits.code_of(failed["code"]))
+
+
+async def _tested(api: talk.Api, name: str, *, quiet: bool) -> list[Mapping[str, Any]]:
+    """The steps, each printed when it ends."""
+    steps = []
+    async for step in api.lines("/integrations/test", {"name": name}):
+        steps.append(step)
+        if not quiet:
+            _print_steps([step])
+    return steps
 
 
 @command.command("preview")

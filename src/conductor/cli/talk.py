@@ -41,6 +41,18 @@ class Api:
         """POST JSON."""
         return _content(await self._http.post(f"/api/v1{path}", json=dict(body or {})))
 
+    async def lines(self, path: str, body: Mapping[str, Any]) -> AsyncIterator[Any]:
+        """POST JSON; each line of the answer as it comes."""
+        import msgspec
+
+        headers = {"accept": "application/x-ndjson"}
+        async with self._http.stream("POST", f"/api/v1{path}", json=dict(body), headers=headers) as response:
+            if response.status_code >= 400:
+                await response.aread()
+                _content(response)
+            async for line in response.aiter_lines():
+                yield msgspec.json.decode(line)
+
     async def patch(self, path: str, body: Mapping[str, Any]) -> Any:
         """PATCH JSON."""
         return _content(await self._http.patch(f"/api/v1{path}", json=dict(body)))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from datetime import timedelta
 from typing import Any, Literal
 
+import msgspec
 import pydantic
 from fastapi import APIRouter, Query
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from conductor.core.connector import CheckStep
 from conductor.operations import history, integrations, previews, statuses
@@ -16,6 +19,7 @@ from conductor.web import shapes
 from conductor.web.auth import Admin, Analyst, Viewer
 from conductor.web.ids import Before, Id
 
+LINES = "application/x-ndjson"
 router = APIRouter(prefix="/api/v1/integrations", tags=["integrations"])
 
 
@@ -90,16 +94,33 @@ async def add(request: Request, user: Admin, body: Added) -> dict[str, Any]:
     return shapes.integration(await statuses.status(system, added.name)) | tested
 
 
-@router.post("/test")
-async def test(request: Request, user: Admin, body: Tested) -> dict[str, Any]:
-    """The connection test, step by step. Nothing is changed."""
+@router.post("/test", response_model=None)
+async def test(request: Request, user: Admin, body: Tested) -> dict[str, Any] | Response:
+    """The connection test. Nothing is changed. With `Accept: application/x-ndjson` each step comes as a line as soon as
+    it ends."""
     system = request.app.state.system
     slug = body.connector or ""
     if body.name is not None:
         slug = (await integrations.find(system, body.name)).connector
     steps = integrations.check(system, slug, body.config, by=user.email, name=body.name)
-    told = [shapes.step(step, system.catalog.advice) async for step in steps]
-    return {"ok": all(step["state"] != "failed" for step in told), "steps": told}
+    told = (shapes.step(step, system.catalog.advice) async for step in steps)
+    if request.headers.get("accept") == LINES:
+        return await _line_by_line(told)
+    whole = [step async for step in told]
+    return {"ok": all(step["state"] != "failed" for step in whole), "steps": whole}
+
+
+async def _line_by_line(steps: AsyncGenerator[dict[str, Any], None]) -> Response:
+    """What refuses the whole does so before the first line. Raises as `integrations.check`."""
+    first = await anext(steps)
+
+    async def lines() -> AsyncIterator[bytes]:
+        yield msgspec.json.encode(first) + b"\n"
+        async with aclosing(steps):
+            async for step in steps:
+                yield msgspec.json.encode(step) + b"\n"
+
+    return StreamingResponse(lines(), media_type=LINES)
 
 
 @router.post("/preview")
