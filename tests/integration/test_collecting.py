@@ -598,3 +598,21 @@ async def _age(it: Collecting, age: timedelta, covered: timedelta | None = None)
         "covered_until": now - (covered or age) // timedelta(microseconds=1),
     }
     await it.system.database.write(lambda connection: connection.execute(schema.checkpoints.update().values(values)))
+
+
+def test_two_integrations_that_read_one_tenant_say_so_of_each_other(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with collecting(
+            tmp_path, TenantSpec(history=5), TenantSpec(name="other", host="127.0.0.1", aliases=())
+        ) as it:
+            for name in ("one", "two"):
+                await it.add(name, tenant="acme")
+            await it.add("apart", tenant="other")
+            for name in ("one", "apart"):
+                await integrations.set_enabled(it.system, name, True, by="test")
+            assert [(await statuses.status(it.system, name)).shares for name in ("one", "two")] == [[], ()]
+            await integrations.set_enabled(it.system, "two", True, by="test")
+            found = {item.integration.name: item.shares for item in await statuses.overview(it.system)}
+            assert found == {"one": ["two"], "two": ["one"], "apart": []}
+
+    run(work)

@@ -92,6 +92,8 @@ def _gap(item: Mapping[str, Any]) -> str:
 
 def _explain(source: Mapping[str, Any]) -> None:
     judged = source["health"]
+    if others := source["shares_tenant_with"]:
+        click.echo(exits.plain(f"{source['name']}: reads the same tenant as {', '.join(others)} (duplicate.tenant)."))
     if judged["color"] in ("amber", "red"):
         click.echo(f"{source['name']}: {judged['sentence']} ({judged['code']})")
         for step in judged["fix"]:

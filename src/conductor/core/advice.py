@@ -274,10 +274,16 @@ _COMPLETENESS = {
         "What the vendor still had of the span was collected late. It is searchable, and no longer told as missing.",
         short="gap closed",
     ),
+    "duplicate.tenant": Advice(
+        "{name} and {other} both read {domain}.",
+        "They share one rate limit. Events are stored once per integration. Remove one unless you do this on purpose.",
+        ("Remove one unless you do this on purpose.",),
+        "read twice",
+    ),
     "data.none.new": Advice(
         "Connected. {vendor} has no events yet.",
         "Our own sign-in should appear within a few minutes. Or sign in to any application of this tenant; the event "
-        "appears here within about {duration}. {vendor} says that events may arrive with some delay.",
+        "appears here within about {wait}. {vendor} says that events may arrive with some delay.",
         ("Wait some minutes, or choose Poll now.",),
         "no events yet",
     ),

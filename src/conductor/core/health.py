@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
@@ -142,7 +142,7 @@ def findings(facts: Facts, advice: Callable[[str], Advice | None]) -> list[Healt
     found = (
         _fault(facts, advice),
         _storage(facts, advice),
-        _loss(facts),
+        _loss(facts, advice),
         _lost(facts),
         _gap(facts),
         _late(facts),
@@ -171,7 +171,7 @@ def _fine(facts: Facts, advice: Callable[[str], Advice | None]) -> Health:
     if not facts.last.complete:
         return Health(State.CATCHING_UP, "Catching up.", since=facts.last.started_at)
     if facts.empty:
-        return _quiet(facts, State.WAITING, "data.none.new", advice, {"duration": duration(facts.interval + SLACK)})
+        return _quiet(facts, State.WAITING, "data.none.new", advice, {"wait": duration(facts.interval + SLACK)})
     if facts.silence is not None and facts.silence.odd:
         known = {"duration": duration(facts.silence.lasts), "typical": duration(facts.silence.usual)}
         return _quiet(facts, State.HEALTHY, "data.none.silent", advice, known)
@@ -182,14 +182,25 @@ def _quiet(
     facts: Facts, state: State, code: str, advice: Callable[[str], Advice | None], known: Mapping[str, Any]
 ) -> Health:
     """All is well, and still there are no events."""
-    own = f"{facts.slug}.{code}"
-    text = advice(own) or advice(code) or Advice(code)
-    known = {"vendor": facts.vendor, **known}
+    code, text = _vendors_own(facts, code, advice)
+    known = {"vendor": facts.vendor, "time": _moment(facts.covered_until), **known}
+    since = facts.last.finished_at if facts.last else None
+    return replace(_worded(state, code, text, known), sentence=fill(text.title, known), since=since)
+
+
+def _vendors_own(facts: Facts, code: str, advice: Callable[[str], Advice | None]) -> tuple[str, Advice]:
+    """A code with its text: the connector's, where it has one of its own for this."""
+    own = advice(f"{facts.slug}.{code}")
+    return (f"{facts.slug}.{code}", own) if own else (code, advice(code) or Advice(code))
+
+
+def _worded(state: State, code: str, text: Advice, known: Mapping[str, Any]) -> Health:
+    """A state with a text filled in; the sentence is left to the caller."""
     return Health(
         state,
-        fill(text.title, known),
-        own if advice(own) else code,
-        facts.last.finished_at if facts.last else None,
+        "",
+        code,
+        title=fill(text.title, known),
         body=fill(text.body, known),
         fix=tuple(fill(step, known) for step in text.fix),
         short=text.short,
@@ -206,18 +217,9 @@ def _fault(facts: Facts, advice: Callable[[str], Advice | None]) -> Health | Non
     lasting = max(LONG_FAULT, facts.interval * LONG_FAULT_POLLS)
     red = last.needs_person or facts.now - since > lasting
     known = {**_moments(facts, last), **last.facts}
-    return Health(
-        State.FAILED if red else State.ATTENTION,
-        _sentence(text, last, facts.now, red=red),
-        last.result,
-        since,
-        title=fill(text.title, known),
-        body=fill(text.body, known),
-        fix=tuple(fill(step, known) for step in text.fix),
-        short=text.short,
-        retry_at=last.retry_at,
-        facts=last.facts,
-    )
+    found = _worded(State.FAILED if red else State.ATTENTION, last.result, text, known)
+    sentence = _sentence(text, last, facts.now, red=red)
+    return replace(found, sentence=sentence, since=since, retry_at=last.retry_at, facts=last.facts)
 
 
 def _moments(facts: Facts, last: Poll) -> dict[str, Any]:
@@ -234,17 +236,8 @@ def _notices(facts: Facts, advice: Callable[[str], Advice | None]) -> Iterator[H
         return
     for code, known in last.facts.get("notices", {}).items():
         text = advice(code) or Advice(code)
-        yield Health(
-            State.ATTENTION,
-            fill(text.title, known),
-            code,
-            last.started_at,
-            title=fill(text.title, known),
-            body=fill(text.body, known),
-            fix=tuple(fill(step, known) for step in text.fix),
-            short=text.short,
-            facts=known,
-        )
+        found = _worded(State.ATTENTION, code, text, known)
+        yield replace(found, sentence=found.title, since=last.started_at)
 
 
 def _sentence(text: Advice, last: Poll, now: datetime, *, red: bool) -> str:
@@ -267,13 +260,10 @@ def _storage(facts: Facts, advice: Callable[[str], Advice | None]) -> Health | N
     code = "local.storage.full"
     text = advice(code) or Advice("The disk is full.")
     known = {"loss_time": _moment(facts.loss_at)}
-    sentence = f"Failed: {_uncapitalized(text.title)}"
-    return Health(
-        State.FAILED, sentence, code, title=text.title, body=fill(text.body, known), fix=text.fix, short=text.short
-    )
+    return replace(_worded(State.FAILED, code, text, known), sentence=f"Failed: {_uncapitalized(text.title)}")
 
 
-def _loss(facts: Facts) -> Health | None:
+def _loss(facts: Facts, advice: Callable[[str], Advice | None]) -> Health | None:
     if facts.loss_at is None:
         return None
     left = facts.loss_at - facts.now
@@ -282,7 +272,11 @@ def _loss(facts: Facts) -> Health | None:
         return Health(State.LOSING, sentence, "checkpoint.expired", facts.loss_at)
     if left < LOSS_NEAR_SHARE * facts.retention or left < min(LOSS_NEAR, facts.retention / 2):
         sentence = f"Events will be lost from {_moment(facts.loss_at)} ({duration(left)})."
-        return Health(State.FAILED, sentence, "checkpoint.expiring", facts.now)
+        code, text = _vendors_own(facts, "checkpoint.expiring", advice)
+        age = duration(facts.retention - left)
+        known = {"loss_time": _moment(facts.loss_at), "countdown": duration(left), "age": age}
+        known["retention"] = duration(facts.retention)
+        return replace(_worded(State.FAILED, code, text, known), sentence=sentence, since=facts.now)
     if left < LOSS_WATCH_SHARE * facts.retention:
         return Health(State.ATTENTION, f"Behind: events are safe for {duration(left)}.", "checkpoint.behind", facts.now)
     return None

@@ -68,7 +68,7 @@ _WELL: Mapping[str, str] = {
 
 
 def _fault(status: Status) -> Health | None:
-    red = [each for each in status.findings if each.state is State.FAILED and each.code != NO_FAULT]
+    red = [each for each in status.findings if each.state is State.FAILED and not each.code.endswith(NO_FAULT)]
     return red[0] if red else None
 
 

@@ -47,6 +47,7 @@ class Status:
     findings: Sequence[Health] = ()
     gaps: Sequence[Gap] = ()
     last_new_at: datetime | None = None
+    shares: Sequence[str] = ()  # others that are on and read the same tenant
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,7 @@ class _Read:
     empty: bool
     last_new_at: datetime | None
     silence: health.Silence | None
+    shares: Sequence[str]
     secrets: Mapping[str, Stored]
 
 
@@ -108,6 +110,7 @@ async def _statuses(system: System, found: Sequence[Integration]) -> list[Status
         late = backfills.came_late(connection, ids, now - DAY)
         events = hours.new_since(connection, now - hours.DAY)
         quiet = _Quiet.read(connection, now)
+        readers = _readers(system, integrations.everything(connection))
         secrets = system.vault.stored(connection, [integrations.owner(each) for each in ids])
         return [
             _status(
@@ -122,6 +125,7 @@ async def _statuses(system: System, found: Sequence[Integration]) -> list[Status
                     empty=integration.id in quiet.empty,
                     last_new_at=quiet.last.get(integration.id),
                     silence=quiet.silence(integration.id),
+                    shares=[name for name in readers.get(_whose(system, integration), ()) if name != integration.name],
                     secrets=secrets[integrations.owner(integration.id)],
                 ),
             )
@@ -129,6 +133,19 @@ async def _statuses(system: System, found: Sequence[Integration]) -> list[Status
         ]
 
     return await system.database.read(read)
+
+
+def _readers(system: System, found: Sequence[Integration]) -> dict[tuple[str, str], list[str]]:
+    """The names of those that are on, by whose log they read."""
+    readers: dict[tuple[str, str], list[str]] = {}
+    for integration in found:
+        if integration.enabled:
+            readers.setdefault(_whose(system, integration), []).append(integration.name)
+    return readers
+
+
+def _whose(system: System, integration: Integration) -> tuple[str, str]:
+    return integration.connector, system.assembly.tenant(integration)
 
 
 def _status(system: System, integration: Integration, read: _Read) -> Status:
@@ -155,6 +172,7 @@ def _status(system: System, integration: Integration, read: _Read) -> Status:
         findings=health.findings(facts, system.catalog.advice) if integration.enabled else (),
         gaps=read.gaps,
         last_new_at=read.last_new_at,
+        shares=read.shares if integration.enabled else (),
     )
 
 

@@ -57,6 +57,7 @@ def integration(found: Status) -> dict[str, Any]:
         "loss_at": _time(found.loss_at),
         "open_gaps": found.open_gaps,
         "lost_gaps": found.lost_gaps,
+        "shares_tenant_with": list(found.shares),
         "events_24h": found.events_24h,
     }
 

@@ -213,21 +213,6 @@ _DATA: dict[str, Advice] = {
         fix=("Check Auth0 → Monitoring → Logs.",),
         short="unusually silent",
     ),
-    "auth0.data.disabled": Advice(
-        title="Off since {time} by {who}. Auth0 still keeps events since {oldest}.",
-        body="Turn on before {loss_time} to lose nothing.",
-        fix=("Turn on before {loss_time} to lose nothing.",),
-        short="switched off",
-    ),
-    "auth0.duplicate.tenant": Advice(
-        title="{name} and {other} both read {domain}.",
-        body=(
-            "They share one rate limit. Events are stored once per integration. "
-            "Remove one unless you do this on purpose."
-        ),
-        fix=("Remove one unless you do this on purpose.",),
-        short="read twice",
-    ),
 }
 
 _POSITION: dict[str, Advice] = {
@@ -247,11 +232,6 @@ _POSITION: dict[str, Advice] = {
         ),
         fix=("Ways to get them: an Auth0 log stream or backup you may have → `conductor import`.",),
         short="events lost",
-    ),
-    "auth0.gap.recovered": Advice(
-        title="Gap closed.",
-        body="{n} events from {from} – {to} were collected late. Detections ran on them; alerts are marked late.",
-        short="gap closed",
     ),
 }
 
