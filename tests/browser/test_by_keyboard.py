@@ -71,6 +71,31 @@ def test_one_adds_an_integration_mends_it_enables_it_and_polls_it(page: Page, ho
     house.conductor.cli.ok("integration", "remove", "keys", "--yes")
 
 
+def test_one_reads_a_poll_that_failed_and_pauses_a_backfill(page: Page, house: House) -> None:
+    page.goto(f"{house.url}/admin/settings/integrations/broken")
+    _press(page, "Polls")
+    page.get_by_role("heading", name="broken").wait_for()
+    while "tab=polls" not in page.url:
+        page.wait_for_timeout(20)
+    first = page.get_by_role("row").nth(1).get_by_role("link").first
+    _tab_to(page, first.inner_text(), key="Enter")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Poll")
+    expect(page.get_by_role("main")).to_contain_text("credentials rejected")
+    _press(page, "Answer")
+    expect(page.get_by_text("access_denied")).to_be_visible()
+    house.vendor.control("POST", "faults", {"kind": "hang", "count": 1, "endpoint": "logs", "seconds": 20})
+    page.goto(f"{house.url}/admin/settings/integrations/prod?tab=backfill")
+    _tab_to(page, "From")
+    page.keyboard.type("1d")
+    _press(page, "Start")
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    _press(page, "Pause")
+    expect(page.get_by_role("heading", name="Paused")).to_be_visible()
+    _press(page, "Stop")
+    expect(page.get_by_role("cell", name="stopped")).to_be_visible()
+    house.vendor.control("DELETE", "faults")
+
+
 def test_one_runs_a_query_and_opens_and_closes_an_event(page: Page, house: House) -> None:
     page.goto(house.url)
     page.keyboard.press("g")
