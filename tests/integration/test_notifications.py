@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -23,6 +24,7 @@ from conductor.core.errors import Conflict, Invalid, NotFound, SourceError
 from conductor.core.schedule import Span
 from conductor.operations import channels, integrations, notifying
 from conductor.operations.channels import Wishes
+from conductor.outbound import mail
 from conductor.simulator.faults import Fault
 from conductor.simulator.tenant import TenantSpec
 from conductor.store import deliveries, gaps, schema
@@ -150,19 +152,24 @@ def test_a_receiver_that_is_away_is_asked_again_with_the_same_id_and_nothing_is_
     run(work)
 
 
-def test_a_receiver_that_stays_away_has_failed_after_five_tries(
+def test_a_receiver_that_stays_away_has_failed_after_five_tries_and_is_told_anew_while_it_holds(
     tmp_path: Path, wire: Wires, authority: trustme.CA
 ) -> None:
     async def work() -> None:
-        async with telling(tmp_path, wire, authority, answer("500 Internal Server Error")) as (it, hook):
+        away = [answer("500 Internal Server Error")] * 5
+        async with telling(tmp_path, wire, authority, *away, OK) as (it, hook):
             await break_it(it)
-            for _ in range(8):
+            for _ in range(5):
                 await a_round(it)
-                await later(it, timedelta(hours=2))
-            assert len(hook.requests) == 5
+                await later(it, timedelta(hours=1))
             (failed,) = await channels.history(it.system, 10)
             assert (failed.state, failed.code, failed.tries) == ("failed", "channel.server", 5)
             assert failed.reason == "127.0.0.1 has a problem (HTTP 500)."
+            await a_round(it)
+            assert await states(it) == ["failed", "sent"]
+            first, again = posted(hook)[4:]
+            assert first.titles == again.titles
+            assert first.headers["webhook-id"] != again.headers["webhook-id"]
 
     run(work)
 
@@ -181,10 +188,14 @@ def test_what_no_second_try_mends_has_failed_at_once(
             await a_round(it)
             (failed,) = await channels.history(it.system, 10)
             assert (failed.state, failed.code) == ("failed", code)
-            assert len(hook.requests) == 1
+            await a_round(it)
+            assert len(hook.requests) == 1, "not again before an hour has passed"
+            await later(it, timedelta(hours=1))
+            await a_round(it)
+            assert await states(it) == ["failed", "failed"], "it holds still"
             await mend_it(it)
             await a_round(it)
-            assert await states(it) == ["failed"], "who was not told of the begin is not told of the end"
+            assert await states(it) == ["failed", "failed"], "who was not told of the begin is not told of the end"
 
     run(work)
 
@@ -216,6 +227,7 @@ def test_a_changed_channel_is_told_anew_what_still_holds(tmp_path: Path, wire: W
             await channels.edit(it.system, "ops", {}, EVERYTHING, by="ana", new_name="on-call")
             await a_round(it)
             assert len(hook.requests) == 1, "a name is nothing that matters to it"
+            assert (await channels.find(it.system, "on-call")).channel.name == "on-call"
             url = {"url": hook.url("/mended")}
             await channels.edit(it.system, "on-call", url, EVERYTHING, by="ana")
             await a_round(it)
@@ -575,3 +587,108 @@ def test_the_api_tells_and_changes_channels_and_never_a_secret(
                 assert len((await http.get(f"{base}/history")).json()["deliveries"]) == 1
 
     run(work)
+
+
+def test_an_end_is_told_though_it_is_not_known_whether_the_begin_was_heard(
+    tmp_path: Path, wire: Wires, authority: trustme.CA
+) -> None:
+    async def work() -> None:
+        async with telling(tmp_path, wire, authority) as (it, hook):
+            await break_it(it)
+            await notifying.look(it.system)
+            due = await it.system.database.read(lambda connection: deliveries.due(connection, clock.now(), 9))
+            await it.system.database.write(
+                lambda connection: deliveries.take(connection, due)
+            )  # sent, and then it died
+            await mend_it(it)
+            await a_round(it)
+            assert await states(it) == ["skipped", "sent"]
+            assert posted(hook)[0].titles == ["prod: works again."]
+
+    run(work)
+
+
+def test_a_batch_that_is_sent_again_stays_one_with_its_id(tmp_path: Path, wire: Wires, authority: trustme.CA) -> None:
+    async def work() -> None:
+        away = [answer("503 Service Unavailable")] * 2
+        async with telling(tmp_path, wire, authority, *away, OK) as (it, hook):
+            await it.add("second")
+            await integrations.set_enabled(it.system, "second", True, by="ana")
+            it.world.faults.add(Fault("insufficient_scope"))
+            await it.poll()
+            await a_round(it)
+            await it.poll("second")
+            await a_round(it)
+            await later(it, timedelta(hours=1))
+            await a_round(it)
+            ids = [each.headers["webhook-id"] for each in posted(hook)]
+            assert sorted(ids[:2]) == sorted(ids[2:])
+            assert all(len(each.titles) == 1 for each in posted(hook))
+
+    run(work)
+
+
+def test_a_mail_server_that_never_comes_to_the_point_stops_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, authority: trustme.CA
+) -> None:
+    monkeypatch.setattr(mail, "DEADLINE", 0.5)
+    monkeypatch.setattr(mail, "PATIENCE", 5.0)
+
+    async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                writer.write(b"220-wait\r\n")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+
+    async def work() -> None:
+        server = await asyncio.start_server(babble, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        async with collecting(tmp_path, TenantSpec()) as it:
+            plain = mailing(Mailbox(port), authority, security="plain", user="", password="")
+            with pytest.raises(SourceError) as caught:
+                await channels.try_out(it.system, "email", plain, EVERYTHING, by="ana")
+            assert caught.value.code == "net.timeout"
+        server.close()
+
+    run(work)  # which waits for the thread, too
+
+
+def test_what_no_config_could_be_made_of_fails_its_own_message_only(
+    tmp_path: Path, wire: Wires, authority: trustme.CA
+) -> None:
+    async def work() -> None:
+        async with telling(tmp_path, wire, authority) as (it, hook):
+            await channels.add(it.system, "odd", "slack", {"url": "https://example.com/"}, EVERYTHING, by="ana")
+            odd = sqlalchemy.update(schema.channels).where(schema.channels.c.name == "odd").values(config='{"no": 1}')
+            await it.system.database.write(lambda connection: connection.execute(odd))
+            await break_it(it)
+            await a_round(it)
+            assert len(hook.requests) == 1
+            assert sorted(await states(it)) == ["failed", "sent"]
+
+    run(work)
+
+
+def test_a_secret_that_is_optional_can_be_taken_away(tmp_path: Path, wire: Wires, authority: trustme.CA) -> None:
+    async def work() -> None:
+        async with telling(tmp_path, wire, authority) as (it, hook):
+            await channels.edit(it.system, "ops", {"secret": None}, EVERYTHING, by="ana")
+            assert (await channels.test(it.system, "ops", by="ana")).state == "sent"
+            assert "webhook-signature" not in posted(hook)[0].headers
+            values = {"host": "mail.example.com", "user": "ann", "password": "letmein", "sender": "a@example.com"}
+            values["recipients"] = "b@example.com"
+            await channels.add(it.system, "mail", "email", values, EVERYTHING, by="ana")
+            plain = {"security": "plain", "user": ""}
+            await channels.edit(it.system, "mail", plain, EVERYTHING, by="ana")
+            assert (await channels.find(it.system, "mail")).secrets == {}
+
+    run(work)
+
+
+@pytest.mark.parametrize("address", ["a@=?utf-8?q?=0ABcc=3A_evil=40x.com=0A?=", "a@bü.com", "a b@c.d", "a@b,c@d"])
+def test_an_address_that_hides_another_is_refused(address: str) -> None:
+    values = {"host": "mail.example.com", "sender": address, "recipients": "b@example.com"}
+    with pytest.raises(Invalid) as caught:
+        channels.kind_of("email").Config.parse(values)
+    assert "sender" in caught.value.fields

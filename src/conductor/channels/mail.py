@@ -70,10 +70,16 @@ class MailConfig(ChannelConfig):
             raise FieldError("channel.security", f"Choose one of: {', '.join(dict(SECURITY))}.")
         return value
 
+    @pydantic.field_validator("user")
+    @classmethod
+    def _sendable(cls, value: str) -> str:
+        return _ascii(value)
+
     @pydantic.field_validator("password")
     @classmethod
     def _never_in_clear(cls, value: SecretStr, info: pydantic.ValidationInfo) -> SecretStr:
         """`security` stands before it and was read."""
+        _ascii(value.get_secret_value())
         if value.get_secret_value() and info.data.get("security") == mail.PLAIN:
             raise FieldError("channel.password", "A password is never sent without encryption. Choose STARTTLS or TLS.")
         return value
@@ -122,4 +128,11 @@ class Mail:
 def _address(value: str) -> str:
     if not addresses.is_email(value):
         raise FieldError("channel.address", f"`{value[:60]}` is no e-mail address.")
+    return value
+
+
+def _ascii(value: str) -> str:
+    """What SMTP's ways to sign in take (RFC 4616 allows more, the library does not)."""
+    if not value.isascii():
+        raise FieldError("channel.password", "Only letters, digits and signs of ASCII can be sent to a mail server.")
     return value

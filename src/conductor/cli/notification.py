@@ -28,7 +28,9 @@ def add() -> None:
 
 def add_one(kind: str, values: Mapping[str, Any], name: str, wishes: Mapping[str, Any], data: Path | None) -> None:
     """Add a channel of that kind; `ChannelGroup` makes the command from the kind's form."""
-    body = {"name": name, "kind": kind, "config": values} | {key: value for key, value in wishes.items() if value}
+    body = {"name": name, "kind": kind, "config": values} | {
+        key: value for key, value in wishes.items() if value not in (None, ())
+    }
     added = talk.run(data, lambda api: api.post("/notifications/channels", body))
     click.echo(f"Added {added['name']}.")
     click.echo(f"Next:  conductor notification test {added['name']}")

@@ -18,7 +18,8 @@ def parse(text: str) -> Address | None:
 
 
 def is_email(text: str) -> bool:
-    """Whether it looks like an e-mail address that needs no quoting: whether it works, only a mail to it tells."""
+    """Whether it looks like an e-mail address that needs no quoting and no encoding, and hides none (RFC 2047): whether
+    it works, only a mail to it tells."""
     local, at, domain = text.rpartition("@")
-    plain = text.isprintable() and not set(text) & set(' <>,;:"\\()[]')
+    plain = text.isascii() and text.isprintable() and "=?" not in text and not set(text) & set(' <>,;:"\\()[]')
     return bool(local and at and domain) and len(text) <= LONGEST_EMAIL and plain

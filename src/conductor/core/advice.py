@@ -319,6 +319,11 @@ _CHANNELS = {
     "channel.rate.limited": Advice(
         "{domain} asked us to slow down.", "The message is sent again, some minutes later each time."
     ),
+    "channel.crashed": Advice(
+        "The message failed because of a fault in Conductor.",
+        "The log has the details; please report them.",
+        ("Look in the log for the details and report them.",),
+    ),
     "channel.changed": Advice("The channel was changed.", "What still needs somebody is told there anew."),
     "channel.off": Advice("The channel was switched off or removed.", "It is told nothing any more."),
     "alarm.over": Advice(

@@ -61,7 +61,7 @@ class Message:
             return self.notices[0].line
         bad = len({notice.integration for notice in self.notices if not notice.over})
         if not bad:
-            return f"{len(self.notices)} things are well again"
+            return f"{len(self.notices)} things are over"
         return f"{bad} source{' needs' if bad == 1 else 's need'} attention"
 
     @property

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from urllib.parse import quote
 
+from msgspec.structs import replace
+
 from conductor.core import clock, health, notice
 from conductor.core.health import LOSS_WATCH_SHARE, Health, State
 from conductor.core.notice import Notice
@@ -14,6 +16,7 @@ from conductor.operations.statuses import Status
 from conductor.store.channels import Channel
 
 LIST = "/admin/settings/integrations"
+LOST = "gap.lost"
 NO_FAULT = "checkpoint.expiring"  # a red that is told as a loss
 
 
@@ -38,25 +41,31 @@ def sure(kind: str, status: Status) -> bool:
     not known whether a source works or is silent."""
     if kind in (notice.GAP, notice.LOSS) or not status.integration.enabled:
         return True
+    if kind == notice.SILENT and status.last_new_at is None:
+        return False  # so long ago that it is kept no more
     return status.last is not None and status.last.result == OK
 
 
-def over(kind: str, name: str, status: Status | None, gap: Gap | None, now: datetime, base_url: str) -> Notice | None:
+def over(
+    kind: str, subject: str, name: str, status: Status | None, gap: Gap | None, now: datetime, base_url: str
+) -> Notice | None:
     """That it holds no more, of an integration that was called so; it may be off or removed by now. None for an open
     gap that is known as lost now: that is told by itself."""
     page = f"{base_url}{LIST}/{quote(name, safe='')}"
     vendor = status.connector.title if status else ""
     at = clock.to_text(now)
+    told = Notice(kind, name, vendor, _WELL[kind], at, over=True, subject=subject.partition("-")[0], url=page)
     if status is None:
-        return Notice(kind, name, vendor, "was removed.", at, over=True, url=f"{base_url}{LIST}")
-    name = status.integration.name
+        return replace(told, title="was removed.", url=f"{base_url}{LIST}")
+    told = replace(told, integration=status.integration.name)
     if not status.integration.enabled:
-        return Notice(kind, name, vendor, f"was switched off by {status.integration.changed_by}.", at, True, url=page)
-    if gap is not None and gap.closed_at is None:
+        return replace(told, title=f"was switched off by {status.integration.changed_by}.")
+    if gap is None:
+        return told
+    if gap.closed_at is None:
         return None
-    if gap is not None:
-        return Notice(kind, name, vendor, _ended(gap), at, True, "", "gap.recovered", gap.note, url=page)
-    return Notice(kind, name, vendor, _WELL[kind], at, over=True, url=page)
+    code = "gap.recovered" if gap.state == "recovered" else ""
+    return replace(told, title=_ended(gap), body=gap.note, code=code)
 
 
 _WELL: Mapping[str, str] = {
@@ -82,13 +91,17 @@ def _gap(status: Status, gap: Gap, page: str) -> Notice:
     lost = gap.state == "lost"
     title = f"some events {'are gone' if lost else 'were not collected yet'}: {_span(gap)}."
     body = "The vendor no longer has them." if lost else "The span is read again by itself."
-    at, subject = clock.to_text(gap.found_at), f"{gap.id}-lost" if lost else str(gap.id)
-    code = "gap.lost" if lost else "gap.open"
-    return _about(status, notice.GAP, title, at, f"{page}?tab=gaps", subject=subject, code=code, body=body)
+    at, code = clock.to_text(gap.found_at), LOST if lost else "gap.open"
+    return _about(status, notice.GAP, title, at, f"{page}?tab=gaps", subject=str(gap.id), code=code, body=body)
+
+
+def key(told: Notice) -> str:
+    """What tells apart the alarms of one kind: a gap that is found to be lost is told anew."""
+    return f"{told.subject}-lost" if told.code == LOST else told.subject
 
 
 def gap_of(subject: str) -> int | None:
-    """Which gap a notice's subject means."""
+    """Which gap an alarm's subject means."""
     return int(subject.partition("-")[0]) if subject else None
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from conductor.channels import KINDS
 from conductor.channels.kind import ChannelConfig, Kind
 from conductor.core import clock, health, notice
-from conductor.core.errors import Conflict, Invalid, NotFound, SourceError
+from conductor.core.errors import ConductorError, Conflict, Invalid, NotFound, SourceError
 from conductor.core.integration import check_name
 from conductor.core.notice import Message, Notice
 from conductor.observe import redactor
@@ -123,6 +123,7 @@ async def edit(
         told = _changes(old, saved) | dict.fromkeys(sorted(secrets), "changed")
         if told.keys() - {"name", "cooldown"}:
             deliveries.forget(connection, saved.id, CHANGED if saved.enabled else OFF)
+            channels.freshen(connection, saved.id)
         audit.append(connection, by, "channel.edited", saved.name, {"changes": told})
         return saved
 
@@ -137,6 +138,7 @@ async def set_enabled(system: System, name: str, enabled: bool, *, by: str) -> C
         if old.enabled == enabled:
             return old
         deliveries.forget(connection, old.id, CHANGED if enabled else OFF)
+        channels.freshen(connection, old.id)
         audit.append(connection, by, "channel.enabled" if enabled else "channel.disabled", name)
         return channels.edit(connection, old, by=by, enabled=enabled)
 
@@ -190,12 +192,12 @@ async def try_out(
     await _way(system, slug, config).send(_test_message(system, by))
 
 
-async def attempt(system: System, channel: Channel, message: Message) -> SourceError | SecretUnreadable | None:
+async def attempt(system: System, channel: Channel, message: Message) -> ConductorError | None:
     """Send once; None when it went, else why it did not."""
     try:
         config = KINDS[channel.kind].Config.parse({**channel.config, **await _secrets(system, channel)})
         await _way(system, channel.kind, config).send(message)
-    except (SourceError, SecretUnreadable) as error:
+    except (SourceError, SecretUnreadable, Invalid) as error:
         return error
     return None
 
@@ -205,7 +207,7 @@ async def history(system: System, limit: int, before: int | None = None, state: 
     return await system.database.read(lambda connection: deliveries.recent(connection, limit, before, state))
 
 
-def reason(system: System, error: SourceError | SecretUnreadable | None) -> str:
+def reason(system: System, error: ConductorError | None) -> str:
     """Why a message could not be sent, in a sentence."""
     if error is None:
         return ""
@@ -264,21 +266,24 @@ def _wrong_wishes(wishes: Wishes) -> dict[str, str]:
 async def _merged(
     system: System, found: Standing, values: Mapping[str, Any], name: str, wishes: Wishes
 ) -> ChannelConfig:
-    """A stored config with some fields changed. Raises Invalid when a secret must be entered again."""
+    """A stored config with some fields changed; a secret that is given as None is removed. Raises Invalid when one must
+    be entered again."""
     old, kind = found.channel, found.kind
     secret = {field.name: field.label for field in kind.Config.form() if field.secret}
     given = {field: value for field, value in values.items() if value or field not in secret}
+    removed = {field for field in secret if field in values and values[field] is None}
     try:
-        kept = await _secrets(system, old)
+        kept = {field: value for field, value in (await _secrets(system, old)).items() if field not in removed}
     except SecretUnreadable:
         kept = {}
-    config = _parsed(kind, name, {**old.config, **kept, **given}, wishes)
-    if context(kind.Config, config.public()) == context(kind.Config, old.config):
-        return config
+    public = {**old.config, **{field: value for field, value in given.items() if field not in secret}}
+    if context(kind.Config, public) == context(kind.Config, old.config):
+        return _parsed(kind, name, {**old.config, **kept, **given}, wishes)
+    config = _parsed(kind, name, {**old.config, **given}, wishes)
     missing = [field for field in kept if field not in given]
     if missing and config.signs_in:
         raise Invalid({field: _AGAIN.format(label=secret[field]) for field in missing})
-    return _parsed(kind, name, {**old.config, **given}, wishes)
+    return config
 
 
 async def _secrets(system: System, channel: Channel) -> dict[str, str]:

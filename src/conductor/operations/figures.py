@@ -186,13 +186,22 @@ async def services(system: System) -> list[Service]:
 
 
 async def _telling(system: System) -> tuple[str, str, str]:
-    """How the last message of each channel went."""
-    last = (await system.database.read(deliveries.newest)).values()
-    failed = sorted(each.channel for each in last if each.state == deliveries.FAILED)
+    """How the last message of each channel that is on went."""
+
+    def read(connection: Connection) -> tuple[list[str], list[str]]:
+        known = {channel.id: channel.name for channel in channels.everything(connection) if channel.enabled}
+        last = deliveries.newest(connection)
+        failed = [name for id_, name in known.items() if id_ in last and last[id_].state == deliveries.FAILED]
+        return list(known.values()), failed
+
+    known, failed = await system.database.read(read)
     if failed:
         return "amber", "failing", f"The last message to {', '.join(failed)} could not be sent."
-    known = len(await system.database.read(channels.everything))
-    return "green", "working", f"Tells {known:,} channel{'' if known == 1 else 's'}." if known else "No channels."
+    return (
+        "green",
+        "working",
+        f"Tells {len(known):,} channel{'' if len(known) == 1 else 's'}." if known else "No channels.",
+    )
 
 
 def last_lines() -> list[str]:

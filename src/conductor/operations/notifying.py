@@ -2,7 +2,7 @@
 
 What holds is compared with what was noted for each channel. A difference is noted and queued in one transaction; what
 is queued is sent afterwards, again if need be. So each begin and each end is told once, or, when the process dies just
-after a message went out, twice.
+after a message went out, twice. What a channel could not be told is queued anew for as long as it holds.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from conductor.core import clock
-from conductor.core.errors import NotFound, RateLimited, SourceError, StorePaused
+from conductor.core.errors import ConductorError, NotFound, RateLimited, SourceError, StorePaused, Unavailable
 from conductor.core.notice import Message, Notice
 from conductor.core.poll import Gap
 from conductor.observe import log
@@ -28,12 +28,12 @@ from conductor.store import deliveries, gaps, integrations
 from conductor.store.channels import Channel
 from conductor.store.database import Connection
 from conductor.store.deliveries import Alarm, Delivery
-from conductor.store.vault import SecretUnreadable
 
 LOOK_EVERY = 10.0  # seconds
 WAITS = (30.0, 120.0, 600.0, 3600.0)  # seconds before each further try; then it has failed
 AT_ONCE = 1000  # deliveries
-OVER = "alarm.over"
+FAILED_PAUSE = timedelta(hours=1)  # before what a channel could not be told is queued anew, if it holds still
+OVER, CRASHED = "alarm.over", "channel.crashed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,11 @@ async def send(system: System) -> None:
     taken, known = await system.database.write(take)
     together: dict[tuple[int, int], list[Delivery]] = {}
     for delivery in taken:
-        together.setdefault((delivery.channel_id, delivery.tries), []).append(delivery)
-    await asyncio.gather(*(_send(system, known.get(key[0]), batch) for key, batch in together.items()))
+        together.setdefault((delivery.channel_id, delivery.batch), []).append(delivery)
+    sent = (_send(system, known.get(key[0]), batch) for key, batch in together.items())
+    for failed in await asyncio.gather(*sent, return_exceptions=True):
+        if isinstance(failed, BaseException):
+            raise failed
 
 
 def _compare(
@@ -94,20 +97,26 @@ def _compare(
 ) -> _News:
     now, base_url = clock.now(), system.settings.base_url
     holds = {
-        Alarm(channel.id, id_, held.kind, held.subject): (channel, held)
+        Alarm(channel.id, id_, held.kind, alarms.key(held)): (channel, held)
         for channel in known
         for id_, status in found.items()
         for held in alarms.holding(channel, status, now, base_url)
     }
     by_id = {channel.id: channel for channel in known}
-    ended = []
-    for alarm in standing.keys() - holds.keys():
+    ended: list[tuple[Channel, Alarm, Notice | None]] = []
+    gone: set[tuple[int, int]] = set()  # told once that it is off or removed, whatever held
+    for alarm in sorted(standing.keys() - holds.keys(), key=lambda alarm: standing[alarm]):
         status = found.get(alarm.integration_id)
         channel = by_id.get(alarm.channel_id)
-        if channel is not None and (status is None or alarms.sure(alarm.kind, status)):
-            name = status.integration.name if status else integrations.by_id(connection, alarm.integration_id).name
-            gap = _gap(connection, alarm)
-            ended.append((channel, alarm, alarms.over(alarm.kind, name, status, gap, now, base_url)))
+        if channel is None or not (status is None or alarms.sure(alarm.kind, status)):
+            continue
+        name = status.integration.name if status else integrations.by_id(connection, alarm.integration_id).name
+        over = alarms.over(alarm.kind, alarm.subject, name, status, _gap(connection, alarm), now, base_url)
+        whose = (alarm.channel_id, alarm.integration_id)
+        if status is None or not status.integration.enabled:
+            over = None if whose in gone else over
+            gone.add(whose)
+        ended.append((channel, alarm, over))
     return _News([(holds[alarm][0], alarm, holds[alarm][1]) for alarm in holds.keys() - standing.keys()], ended)
 
 
@@ -122,17 +131,23 @@ def _gap(connection: Connection, alarm: Alarm) -> Gap | None:
 def _note(connection: Connection, news: _News, standing: Mapping[Alarm, int]) -> None:
     now = clock.now()
     for channel, alarm, held in news.begun:
-        last = deliveries.last_sent(connection, channel.id, alarm.integration_id, alarm.kind)
-        pause = timedelta(minutes=channel.cooldown)
-        deliveries.begin(connection, channel, alarm, held, max(now, last + pause) if last else now)
+        deliveries.begin(connection, channel, alarm, held, max(now, _not_before(connection, channel, alarm) or now))
     for channel, alarm, ended in news.ended:
         if not deliveries.end(connection, alarm):
             continue
-        told = deliveries.state(connection, standing[alarm])
-        if told == deliveries.WAITING:
-            deliveries.done(connection, [standing[alarm]], deliveries.SKIPPED, OVER)
-        elif told == deliveries.SENT and ended is not None:
+        told = deliveries.told(connection, standing[alarm])
+        deliveries.done(connection, [standing[alarm]], deliveries.SKIPPED, OVER)  # unless it was sent or has failed
+        if told and ended is not None:
             deliveries.queue(connection, channel, alarm.integration_id, ended, now)
+
+
+def _not_before(connection: Connection, channel: Channel, alarm: Alarm) -> datetime | None:
+    """When the channel may hear of this again: after its cooldown, or a while after it could not be reached."""
+    last = deliveries.last(connection, channel, alarm.integration_id, alarm.kind)
+    if last is None:
+        return None
+    state, when = last
+    return when + (timedelta(minutes=channel.cooldown) if state == deliveries.SENT else FAILED_PAUSE)
 
 
 async def _send(system: System, channel: Channel | None, batch: Sequence[Delivery]) -> None:
@@ -142,8 +157,8 @@ async def _send(system: System, channel: Channel | None, batch: Sequence[Deliver
             lambda connection: deliveries.done(connection, ids, deliveries.SKIPPED, channels.OFF)
         )
         return
-    message = Message(_id(batch), clock.now(), [delivery.notice for delivery in batch])
-    failed = await channels.attempt(system, channel, message)
+    message = Message(_id(channel, batch[0].batch), clock.now(), [delivery.notice for delivery in batch])
+    failed = await _attempt(system, channel, message)
     result = "sent" if failed is None else "failed"
     system.metrics.messages.labels(channel.kind, result).inc()
     if failed is None:
@@ -156,21 +171,31 @@ async def _send(system: System, channel: Channel | None, batch: Sequence[Deliver
     def note(connection: Connection) -> None:
         if due_at is None:
             deliveries.done(connection, ids, deliveries.FAILED, failed.code, why)
+            deliveries.forget_failed(connection, ids)
         else:
             deliveries.again(connection, ids, due_at, failed.code, why)
 
     await system.database.write(note)
 
 
-def _again(failed: SourceError | SecretUnreadable, tried: int) -> datetime | None:
+async def _attempt(system: System, channel: Channel, message: Message) -> ConductorError | None:
+    """A mistake in here fails this message only, and not for ever."""
+    try:
+        return await channels.attempt(system, channel, message)
+    except Exception as error:
+        log(logging.ERROR, "notifications: a message failed because of a fault in Conductor", {}, error=error)
+        return Unavailable(code=CRASHED)
+
+
+def _again(failed: ConductorError, tried: int) -> datetime | None:
     """When to try again; None when that would not help, or was done often enough."""
-    if tried >= len(WAITS) or isinstance(failed, SecretUnreadable) or failed.needs_person:
+    if tried >= len(WAITS) or not isinstance(failed, SourceError) or failed.needs_person:
         return None
     told = failed.retry_after if isinstance(failed, RateLimited) else None
     return clock.now() + timedelta(seconds=max(WAITS[tried], told or 0.0))
 
 
-def _id(batch: Sequence[Delivery]) -> str:
-    """The same for the same deliveries, so that a receiver can drop a message that comes twice."""
-    ids = ",".join(f"{delivery.id}@{clock.to_micros(delivery.created_at)}" for delivery in batch)
-    return f"cdr-{hashlib.sha256(ids.encode()).hexdigest()[:24]}"
+def _id(channel: Channel, batch: int) -> str:
+    """The same for the same batch, so that a receiver can drop a message that comes twice."""
+    whole = f"{channel.id}@{clock.to_micros(channel.created_at)}/{batch}"
+    return f"cdr-{hashlib.sha256(whole.encode()).hexdigest()[:24]}"

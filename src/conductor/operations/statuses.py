@@ -64,7 +64,8 @@ class _Quiet:
         """For all integrations: those that had events lately need no pauses."""
         last = hours.last_new(connection)
         silent = [id_ for id_, moment in last.items() if now - moment >= health.SILENT_AT_LEAST]
-        usual = hours.longest_pauses(connection, silent, now - PAUSES_OF) if silent else {}
+        since = min((last[id_] for id_ in silent), default=now) - PAUSES_OF  # before the silence, however long it is
+        usual = hours.longest_pauses(connection, silent, since) if silent else {}
         return cls(now, journal.empty(connection), last, usual)
 
     def silence(self, id_: int) -> health.Silence | None:

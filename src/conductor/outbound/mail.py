@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import smtplib
 import socket
 import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from email.message import EmailMessage
+from functools import partial
 
 from conductor.core.errors import CredentialsRejected, Misconfigured, SourceError, Unavailable
+from conductor.observe import log
 from conductor.outbound import failures, guard, probe
 from conductor.outbound.client import tls_context
 
 PORTS = frozenset({25, 465, 587, 2525})  # RFC 6409, RFC 8314; 2525 is what hosts open where 25 is closed
 PATIENCE = 15.0  # seconds for each answer of the server
+DEADLINE = 60.0  # seconds for all of it
+CUT = 5.0  # seconds in which a thread whose socket was shut ends
 WANTS_MORE = 530  # encryption or a sign-in first: RFC 3207, section 4; RFC 4954, section 6
 STARTTLS, TLS, PLAIN = "starttls", "tls", "plain"
 
@@ -36,34 +41,74 @@ class Server:
 async def send(server: Server, policy: guard.Policy, message: EmailMessage) -> None:
     """Hand one mail in, for all of its recipients. Raises Unavailable, Misconfigured, CredentialsRejected."""
     found = await probe.addresses(server.host, server.port, policy, PORTS)
-    context = tls_context(server.ca_bundle)
-    await asyncio.get_running_loop().run_in_executor(None, _hand_in, server, found, context, message)
+    line = _Line()
+    work = partial(_hand_in, server, found, tls_context(server.ca_bundle), message, line)
+    handing = asyncio.get_running_loop().run_in_executor(None, work)
+    try:
+        async with asyncio.timeout(DEADLINE):
+            await asyncio.shield(handing)
+    except TimeoutError as error:
+        raise Unavailable(code="net.timeout", domain=server.host) from error
+    finally:
+        if not handing.done():
+            line.cut()
+            await asyncio.wait([handing], timeout=CUT)
+        if handing.done():
+            handing.exception()  # was raised above, or is of no interest any more
 
 
-def _hand_in(server: Server, found: Sequence[guard.Address], context: ssl.SSLContext, message: EmailMessage) -> None:
-    with _told(server.host), contextlib.closing(_opened(server, found, context)) as smtp:
+class _Line:
+    """The socket of a thread that talks, so that somebody else can end the talk."""
+
+    def __init__(self) -> None:
+        self._sockets: list[socket.socket] = []
+        self._is_cut = False
+
+    def took(self, opened: socket.socket) -> socket.socket:
+        """It is this one."""
+        self._sockets.append(opened)
+        if self._is_cut:
+            self.cut()
+        return opened
+
+    def cut(self) -> None:
+        """Whoever reads from it reads its end."""
+        self._is_cut = True
+        for opened in self._sockets:
+            with contextlib.suppress(OSError):
+                opened.shutdown(socket.SHUT_RDWR)
+
+
+def _hand_in(
+    server: Server, found: Sequence[guard.Address], context: ssl.SSLContext, message: EmailMessage, line: _Line
+) -> None:
+    """A mail that some of its recipients get was sent; who was refused is told in the log."""
+    with _told(server.host), contextlib.closing(_opened(server, found, context, line)) as smtp:
         if server.security == STARTTLS:
             smtp.starttls(context=context)
+            if smtp.sock is not None:
+                line.took(smtp.sock)
         if server.user:
             smtp.login(server.user, server.password)
-        refused = smtp.send_message(message)
+        for address, answer in smtp.send_message(message).items():
+            facts = {"server": server.host, "recipient": address, "said": _said(*answer)}
+            log(logging.WARNING, "notifications: a recipient was refused", facts)
         with contextlib.suppress(OSError):  # it was taken: how the farewell goes changes nothing
             smtp.quit()
-    if refused:
-        raise Misconfigured(code="mail.recipient", domain=server.host, said=_said(*next(iter(refused.values()))))
 
 
-def _opened(server: Server, found: Sequence[guard.Address], context: ssl.SSLContext) -> smtplib.SMTP:
+def _opened(server: Server, found: Sequence[guard.Address], context: ssl.SSLContext, line: _Line) -> smtplib.SMTP:
     if server.security == TLS:
-        return _Sealed(found, server.host, server.port, context)
-    return _Open(found, server.host, server.port)
+        return _Sealed(found, server.host, server.port, line, context)
+    return _Open(found, server.host, server.port, line)
 
 
 class _Open(smtplib.SMTP):
     """Connects to the first address that answers of those that were checked; the certificate is the name's."""
 
-    def __init__(self, found: Sequence[guard.Address], host: str, port: int) -> None:
+    def __init__(self, found: Sequence[guard.Address], host: str, port: int, line: _Line) -> None:
         self._found = found
+        self._line = line
         super().__init__(host, port, timeout=PATIENCE)
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
@@ -71,19 +116,22 @@ class _Open(smtplib.SMTP):
             with contextlib.suppress(OSError):
                 opened = socket.create_connection((str(address), port), guard.CONNECT_TIMEOUT)
                 opened.settimeout(timeout)
-                return opened
+                return self._line.took(opened)
         raise guard.unreachable(host, port, self._found)
 
 
 class _Sealed(_Open):
     """The same with TLS from the first byte (RFC 8314)."""
 
-    def __init__(self, found: Sequence[guard.Address], host: str, port: int, context: ssl.SSLContext) -> None:
+    def __init__(
+        self, found: Sequence[guard.Address], host: str, port: int, line: _Line, context: ssl.SSLContext
+    ) -> None:
         self._context = context
-        super().__init__(found, host, port)
+        super().__init__(found, host, port, line)
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
-        return self._context.wrap_socket(super()._get_socket(host, port, timeout), server_hostname=host)
+        sealed = self._context.wrap_socket(super()._get_socket(host, port, timeout), server_hostname=host)
+        return self._line.took(sealed)
 
 
 @contextlib.contextmanager
@@ -104,9 +152,12 @@ def _told(host: str) -> Iterator[None]:
 
 def _answered(error: smtplib.SMTPException, host: str) -> SourceError:
     if isinstance(error, smtplib.SMTPAuthenticationError):
-        return CredentialsRejected(code="mail.login", domain=host, said=_said(error.smtp_code, error.smtp_error))
+        passes = 400 <= error.smtp_code < 500
+        kind = Unavailable if passes else CredentialsRejected
+        return kind(code="mail.login", domain=host, said=_said(error.smtp_code, error.smtp_error))
     if isinstance(error, smtplib.SMTPRecipientsRefused):
-        return _refused("mail.recipient", host, *next(iter(error.recipients.values())))
+        answers = sorted(error.recipients.values())  # one that may pass makes another try worth it
+        return _refused("mail.recipient", host, *answers[0])
     if isinstance(error, smtplib.SMTPResponseException):
         sender = isinstance(error, smtplib.SMTPSenderRefused) and error.smtp_code != WANTS_MORE
         code = "mail.sender" if sender else "mail.refused"

@@ -15,7 +15,10 @@ from conductor.core.errors import Misconfigured, SourceError, Unavailable
 from conductor.outbound import failures, guard
 
 HANDSHAKE_TIMEOUT = 10.0  # seconds
-MOST_NAMES = 5  # of a certificate that are told
+PRESENTED_TIMEOUT = 3.0  # seconds; the request that failed has waited already
+MOST_NAMES, LONGEST_NAME = 5, 200  # of a certificate that are told, characters
+# A stranger's certificate may hold what the library does not know, and tells by exceptions of no common kind.
+_ODD_CERTIFICATES = (x509.DuplicateExtension, x509.UnsupportedGeneralNameType, x509.InvalidVersion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,23 +54,20 @@ async def connect(host: str, port: int, found: Sequence[guard.Address]) -> guard
 async def presented(host: str, port: int, policy: guard.Policy) -> dict[str, str]:
     """What the certificate that was refused says: its issuer, whom it is for, until when. Nothing is sent there.
 
-    Empty when it cannot be had.
+    Empty when it cannot be had, or is not a certificate that can be read.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
         address = (await addresses(host, port, policy))[0]
-        async with asyncio.timeout(HANDSHAKE_TIMEOUT):
+        async with asyncio.timeout(PRESENTED_TIMEOUT):
             _, writer = await asyncio.open_connection(str(address), port, ssl=context, server_hostname=host)
         binary = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
         writer.close()
         found = x509.load_der_x509_certificate(binary)
-        return {
-            "issuer": _named(found.issuer),
-            "names": ", ".join(_names(found)) or _named(found.subject),
-            "date": f"{found.not_valid_after_utc:%-d %b %Y}",
-        }
-    except (OSError, TimeoutError, ValueError, SourceError):
+        told = {"issuer": _named(found.issuer), "date": f"{found.not_valid_after_utc:%-d %b %Y}"}
+        return told | {"names": ", ".join(_names(found)) or _named(found.subject)}
+    except (OSError, TimeoutError, ValueError, SourceError, *_ODD_CERTIFICATES):
         return {}
 
 
@@ -99,12 +99,12 @@ def _issuer(certificate: dict[str, tuple[tuple[tuple[str, str], ...], ...]]) -> 
 def _named(name: x509.Name) -> str:
     kinds = (NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME)
     found = [str(each.value) for kind in kinds for each in name.get_attributes_for_oid(kind)]
-    return found[0] if found else "nobody that it names"
+    return found[0][:LONGEST_NAME] if found else "nobody that it names"
 
 
 def _names(certificate: x509.Certificate) -> list[str]:
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
+        return [str(name.value)[:LONGEST_NAME] for name in names][:MOST_NAMES]
+    except (x509.ExtensionNotFound, ValueError, *_ODD_CERTIFICATES):
         return []
-    return [str(name.value) for name in names][:MOST_NAMES]

@@ -19,7 +19,8 @@ _table = schema.channels
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One way to people. `kinds` are of `conductor.core.notice.KINDS`; `cooldown` is in minutes."""
+    """One way to people. `kinds` are of `conductor.core.notice.KINDS`; `cooldown` is in minutes; it is as it is, but for
+    its name, since `fresh_at`."""
 
     id: int
     name: str
@@ -30,6 +31,7 @@ class Channel:
     loss_hours: int
     silent_hours: int
     cooldown: int
+    fresh_at: datetime
     enabled: bool
     revision: int
     created_at: datetime
@@ -41,7 +43,7 @@ def add(connection: Connection, *, by: str, **values: Any) -> Channel:
     """Store a new one. Raises Conflict when the name is taken."""
     _check_name_free(connection, values["name"])
     now = clock.to_micros(clock.now())
-    row = _stored(values) | {"revision": 1, "created_at": now, "changed_at": now, "changed_by": by}
+    row = _stored(values) | {"revision": 1, "created_at": now, "changed_at": now, "fresh_at": now, "changed_by": by}
     added = connection.execute(insert(_table).values(row).returning(_table.c.id)).scalar_one()
     return _get(connection, _table.c.id == added, "")
 
@@ -55,6 +57,12 @@ def edit(connection: Connection, channel: Channel, *, by: str, **changes: Any) -
     if connection.execute(update(_table).where(*here).values(_stored(changes) | stamp)).rowcount != 1:
         raise Conflict(f"{channel.name} was changed by someone else meanwhile. Load it again.")
     return _get(connection, _table.c.id == channel.id, channel.name)
+
+
+def freshen(connection: Connection, channel_id: int) -> None:
+    """It is told everything anew, whatever it was told before."""
+    now = clock.to_micros(clock.now())
+    connection.execute(update(_table).where(_table.c.id == channel_id).values(fresh_at=now))
 
 
 def remove(connection: Connection, channel: Channel) -> None:
@@ -103,6 +111,7 @@ def _channel(row: Row[Any]) -> Channel:
     values = row._asdict() | {
         "config": msgspec.json.decode(row.config),
         "kinds": tuple(row.kinds.split()),
+        "fresh_at": clock.from_micros(row.fresh_at),
         "created_at": clock.from_micros(row.created_at),
         "changed_at": clock.from_micros(row.changed_at),
     }

@@ -6,7 +6,7 @@ An alarm is queued in the transaction that notes it, so that it is neither forgo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -53,6 +53,7 @@ class Delivery:
     due_at: datetime
     done_at: datetime | None
     tries: int
+    batch: int
     code: str
     reason: str
 
@@ -64,9 +65,11 @@ def standing(connection: Connection) -> dict[Alarm, int]:
 
 
 def begin(connection: Connection, channel: Channel, alarm: Alarm, notice: Notice, due_at: datetime) -> bool:
-    """Note an alarm and queue its notice; False when another worker has."""
+    """Note an alarm and queue its notice; False when another worker has, or the channel is gone."""
     key = {"channel_id": channel.id, "integration_id": alarm.integration_id, "delivery_id": 0}
     named = {"kind": alarm.kind, "subject": alarm.subject}
+    if connection.execute(select(schema.channels.c.id).where(schema.channels.c.id == channel.id)).first() is None:
+        return False  # removed meanwhile
     if connection.execute(_CLAIM[connection.dialect.name], key | named).first() is None:
         return False
     queued = queue(connection, channel, alarm.integration_id, notice, due_at)
@@ -99,6 +102,7 @@ def queue(connection: Connection, channel: Channel, integration_id: int, notice:
         "created_at": clock.to_micros(clock.now()),
         "due_at": clock.to_micros(due_at),
         "tries": 0,
+        "batch": 0,
         "code": "",
         "reason": "",
     }
@@ -112,13 +116,21 @@ def due(connection: Connection, now: datetime, most: int) -> list[Delivery]:
 
 
 def take(connection: Connection, found: Sequence[Delivery]) -> list[Delivery]:
-    """Those of these that are ours to send: nobody else takes them for a while."""
+    """Those of these that are ours to send: nobody else takes them for a while.
+
+    New ones of a channel become one batch, which stays one however often it is tried.
+    """
+    first: dict[int, int] = {}
+    for one in found:
+        if not one.batch:
+            first.setdefault(one.channel_id, one.id)
     mine, until = [], clock.now() + TAKEN_FOR
     for one in found:
         here = (_table.c.id == one.id, _table.c.state == WAITING, _table.c.tries == one.tries)
-        values = {"tries": one.tries + 1, "due_at": clock.to_micros(until)}
+        batch = one.batch or first[one.channel_id]
+        values = {"tries": one.tries + 1, "due_at": clock.to_micros(until), "batch": batch}
         if connection.execute(update(_table).where(*here).values(values)).rowcount == 1:
-            mine.append(one)
+            mine.append(replace(one, batch=batch))
     return mine
 
 
@@ -139,22 +151,34 @@ def get(connection: Connection, delivery_id: int) -> Delivery:
     return _delivery(connection.execute(select(_table).where(_table.c.id == delivery_id)).one())
 
 
-def state(connection: Connection, delivery_id: int) -> str:
-    """How one stands; "" for one that is kept no more."""
-    return connection.execute(select(_table.c.state).where(_table.c.id == delivery_id)).scalar() or ""
+def told(connection: Connection, delivery_id: int) -> bool | None:
+    """Whether the notice went out, as far as is known; None while nobody has tried to send it."""
+    row = connection.execute(select(_table.c.state, _table.c.tries).where(_table.c.id == delivery_id)).one_or_none()
+    if row is None:
+        return True  # long ago: it is kept no more
+    if row.state == WAITING and not row.tries:
+        return None
+    return row.state in (SENT, WAITING)  # a receiver may have heard of one that was tried
 
 
-def last_sent(connection: Connection, channel_id: int, integration_id: int, kind: str) -> datetime | None:
-    """When the channel was told last that this began."""
+def forget_failed(connection: Connection, ids: Sequence[int]) -> None:
+    """What these were to tell was not told: if it holds still it is queued anew."""
+    connection.execute(delete(_alarms).where(_alarms.c.delivery_id.in_(ids)))
+
+
+def last(connection: Connection, channel: Channel, integration_id: int, kind: str) -> tuple[str, datetime] | None:
+    """How and when the channel, as it is now, was told last that this began, or could not be."""
     here = (
-        _table.c.channel_id == channel_id,
+        _table.c.channel_id == channel.id,
         _table.c.integration_id == integration_id,
         _table.c.kind == kind,
-        _table.c.state == SENT,
+        _table.c.state.in_((SENT, FAILED)),
         _table.c.over.is_(False),
+        _table.c.done_at >= clock.to_micros(channel.fresh_at),
     )
-    found = connection.execute(select(func.max(_table.c.done_at)).where(*here)).scalar()
-    return None if found is None else clock.from_micros(found)
+    query = select(_table.c.state, _table.c.done_at).where(*here).order_by(_table.c.done_at.desc()).limit(1)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else (row.state, clock.from_micros(row.done_at))
 
 
 def recent(connection: Connection, limit: int, before: int | None = None, state: str = "") -> list[Delivery]:
@@ -201,6 +225,7 @@ def _delivery(row: Row[Any]) -> Delivery:
         due_at=clock.from_micros(row.due_at),
         done_at=None if row.done_at is None else clock.from_micros(row.done_at),
         tries=row.tries,
+        batch=row.batch,
         code=row.code,
         reason=row.reason,
     )

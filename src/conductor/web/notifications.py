@@ -49,6 +49,7 @@ class Form:
     saved: Standing | None = None
     sent: bool = False
     unsent: Told | None = None
+    forgets: bool = True  # optional secrets can be taken away
 
     @property
     def fields(self) -> tuple[FormField, ...]:
@@ -178,11 +179,13 @@ def _shown(wishes: Wishes) -> dict[str, str]:
     return {f"tell-{kind}": "on" for kind in wishes.kinds} | {name: str(getattr(wishes, name)) for name in NUMBERS}
 
 
-def _sorted_out(form: Form, typed: Mapping[str, str]) -> tuple[dict[str, str], Wishes]:
-    """The kind's values, without secrets that were left empty, and what is to be told. A number that is none is 0 or
+def _sorted_out(form: Form, typed: Mapping[str, str]) -> tuple[dict[str, str | None], Wishes]:
+    """The kind's values, without secrets that were left empty and with None for those to take away, and what is to be
+    told. A number that is none is 0 or
     below what is allowed, so that it is refused where the others are."""
-    values = {each.name: typed[each.name] for each in form.fields if each.name in typed}
+    values: dict[str, str | None] = {each.name: typed[each.name] for each in form.fields if each.name in typed}
     values = {name: value for name, value in values.items() if value or name not in _secret(form)}
+    values |= {name: None for name in _secret(form) if f"forget-{name}" in typed}
     kinds = tuple(kind for kind in notice.KINDS if f"tell-{kind}" in typed)
     numbers = {name: -1 if (read := _number(typed.get(name, ""))) is None else read for name in NUMBERS}
     return values, Wishes(kinds, **numbers)

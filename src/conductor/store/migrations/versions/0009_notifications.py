@@ -24,6 +24,7 @@ def upgrade() -> None:
         sa.Column("loss_hours", sa.Integer(), nullable=False),
         sa.Column("silent_hours", sa.Integer(), nullable=False),
         sa.Column("cooldown", sa.Integer(), nullable=False, comment="minutes"),
+        sa.Column("fresh_at", sa.BigInteger(), nullable=False, comment="what was told before says nothing of it now"),
         sa.Column("enabled", sa.Boolean(), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
@@ -58,6 +59,9 @@ def upgrade() -> None:
         sa.Column("due_at", sa.BigInteger(), nullable=False),
         sa.Column("done_at", sa.BigInteger(), nullable=True),
         sa.Column("tries", sa.Integer(), nullable=False),
+        sa.Column(
+            "batch", sa.BigInteger(), nullable=False, comment="those of one are sent as one message; 0: not tried yet"
+        ),
         sa.Column("code", sa.Text(), nullable=False, comment="of the last failure, or why it was skipped"),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deliveries")),
