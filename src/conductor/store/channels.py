@@ -19,8 +19,8 @@ _table = schema.channels
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One way to people. `kinds` are of `conductor.core.notice.KINDS`; `cooldown` is in minutes; it is as it is, but for
-    its name, since `fresh_at`."""
+    """One way to people. `kinds` are of `core.notice.KINDS`; `cooldown` is in minutes; it is as it is, but its name,
+    since `fresh_at`."""
 
     id: int
     name: str
