@@ -8,8 +8,6 @@ from typing import Any, NoReturn
 
 import click
 
-from conductor.core import health
-from conductor.core.advice import ADVICE
 from conductor.core.errors import ConductorError, KeyWrong, SettingsError, StoreBusy, StoreCorrupt
 
 FAILED, USAGE, NOT_FOUND, CONFLICT, NOT_ALLOWED, REFUSED, NETWORK, RATE = range(1, 9)
@@ -76,6 +74,9 @@ def plain(text: str) -> str:
 
 def envelope(error: ConductorError) -> dict[str, Any]:
     """The same shape as the API's, for what fails before there is an API."""
+    from conductor.core import health  # not before something fails: they take longer than a help text
+    from conductor.core.advice import ADVICE
+
     advice = ADVICE.get(error.code)
     if advice is None or not isinstance(error, StoreBusy | KeyWrong | StoreCorrupt):
         return {"code": error.code, "title": str(error), "detail": "", "fix": []}

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from conductor.core.config import FormField
+if TYPE_CHECKING:
+    from conductor.core.config import FormField
 
 PREFIX = "field_"
 

@@ -185,7 +185,6 @@ function showStep(box, event) {
 
 // Lists that act at once; the button beside them is for those without script.
 for (const select of $$("[data-submit]")) {
-  select.form.querySelector(".noscript").hidden = true;
   select.addEventListener("change", () => select.form.requestSubmit());
 }
 for (const select of $$("select[data-range]")) {
