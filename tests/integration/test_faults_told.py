@@ -8,15 +8,19 @@ from __future__ import annotations
 import asyncio
 import html
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+import trustme
 from click.testing import CliRunner
+from conftest import Wire
 from worlds import Collecting, collecting, run
 
 from conductor.cli import main
@@ -44,6 +48,7 @@ class Told:
     faults: Sequence[Fault] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     polled: bool = False  # once before, with success
+    peer: str = ""  # which odd server stands in the vendor's place, or in the proxy's
 
 
 SECRET = (
@@ -166,6 +171,32 @@ TOLD = {
         ("Check the proxy's address and port.",),
         config={"proxy": "http://127.0.0.1:9", "domain": "vendor.example", "tenant_domain": "acme.us.auth0.com"},
     ),
+    "net.proxy.auth": Told(
+        "The proxy {proxy} wants a user name and password.",
+        "Add them under Advanced → Proxy. They are stored encrypted like the secret.",
+        ("Add the user name and password under Advanced → Proxy.",),
+        config={"domain": "vendor.example", "tenant_domain": "acme.us.auth0.com"},
+        peer="proxy HTTP/1.1 407 Proxy Authentication Required",
+    ),
+    "net.proxy.denied": Told(
+        "The proxy {proxy} refused to connect to {domain}.",
+        'Ask its administrator to allow {domain}:443. Proxy said: "403 Forbidden by policy".',
+        ("Ask the proxy's administrator to allow {domain}:443.",),
+        config={"domain": "vendor.example", "tenant_domain": "acme.us.auth0.com"},
+        peer="proxy HTTP/1.1 403 Forbidden by policy",
+    ),
+    "net.tls.name": Told(
+        "The certificate is for vendor.example, not {domain}.",
+        "Check the domain. For a custom domain, its certificate may not be ready at the vendor.",
+        ("Check the domain.",),
+        peer="name",
+    ),
+    "net.tls.expired": Told(
+        "The certificate of {domain} expired on 1 Feb 2026.",
+        "If the date looks wrong, check this server's clock: it says {now}.",
+        ("Check this server's clock.",),
+        peer="expired",
+    ),
     "net.tls.untrusted": Told(
         "The certificate of {domain} is not trusted.",
         'It was issued by "Conductor simulator CA", which this server does not know. Your company probably inspects '
@@ -184,12 +215,15 @@ TOLD = {
 
 
 @pytest.mark.parametrize("code", TOLD)
-def test_a_fault_is_told_alike_everywhere(tmp_path: Path, code: str) -> None:
+def test_a_fault_is_told_alike_everywhere(tmp_path: Path, code: str, authority: trustme.CA) -> None:
     told = TOLD[code]
 
     async def work() -> None:
-        async with collecting(tmp_path, TenantSpec(history=5), **told.settings) as it:
-            values = it.values(**told.config)
+        async with (
+            standing_in(told.peer, authority) as instead,
+            collecting(tmp_path, TenantSpec(history=5), **told.settings) as it,
+        ):
+            values = it.values(**{**instead, **told.config})
             it.world.first.change(clock.now(), **told.change)
             await integrations.add(it.system, "prod", "auth0", values, enabled=False, by="test", test=False)
             await integrations.set_enabled(it.system, "prod", True, by="test")
@@ -202,6 +236,93 @@ def test_a_fault_is_told_alike_everywhere(tmp_path: Path, code: str) -> None:
                 await _compare(code, told, values, ask)
 
     run(work)
+
+
+@asynccontextmanager
+async def standing_in(peer: str, authority: trustme.CA) -> AsyncIterator[dict[str, str]]:
+    """A server that is not as it should be; and what an integration is configured with to meet it."""
+    kind, _, answer = peer.partition(" ")
+    context = None
+    if kind in ("name", "expired"):
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        name, ends = ("vendor.example", None) if kind == "name" else ("127.0.0.1", datetime(2026, 2, 1, tzinfo=UTC))
+        authority.issue_cert(name, not_after=ends).configure_cert(context)
+    async with Wire(f"{answer}\r\nContent-Length: 0\r\n\r\n".encode(), context=context) as wire:
+        if kind == "proxy":
+            yield {"proxy": f"http://127.0.0.1:{wire.port}"}
+        elif context:
+            yield {"domain": f"127.0.0.1:{wire.port}", "ca_bundle": authority.cert_pem.bytes().decode()}
+        else:
+            yield {}
+
+
+def test_a_wrong_clock_and_too_many_permissions_are_told_though_all_works(tmp_path: Path) -> None:
+    async def work() -> None:
+        ahead = timedelta(minutes=6)
+        async with collecting(tmp_path, TenantSpec(history=5), now=lambda: clock.now() + ahead) as it:
+            it.world.first.change(clock.now(), scope="read:logs read:users update:users")
+            await it.add()
+            await integrations.set_enabled(it.system, "prod", True, by="test")
+            await it.poll()
+            async with asking(it) as ask:
+                judged = (await ask.get(f"{API}/prod")).json()["health"]
+                assert (judged["code"], judged["shape"]) == ("host.clock.skew", "▲")
+                assert re.fullmatch(r"This server's clock is 3[56]\d s slow\.", judged["title"])
+                times = r"The vendor says \d+ \w+ [\d:]+ UTC, we say \d+ \w+ [\d:]+ UTC\."
+                rest = re.escape(
+                    " Tokens can be rejected and event times compared wrongly. Turn on time sync: `timedatectl set-ntp "
+                    "true`. Collection continues while tokens are accepted."
+                )
+                assert re.fullmatch(times + rest, judged["detail"])
+                number, printed = await ask.cli("integration", "test", "prod")
+                assert number == 0
+                assert "▲ Clock" in printed
+                assert "▲ Scopes   read:logs, plus 2 more: remove what you do not need" in printed
+                steps = (await ask.post(f"{API}/test", {"name": "prod"})).json()["steps"]
+                excess = next(step for step in steps if step["code"] == "auth0.scope.excess")
+                assert excess["detail"] == (
+                    "It also has 2 permissions, for example `update:users`. If this server were broken into, an attacker "
+                    "could use them. Remove all but `read:logs`."
+                )
+                form = (await ask.form(f"{LIST}/prod", {"name": "prod", "do": "test", "polling_interval": "5"})).text
+                assert _text(excess["detail"]) in _text(form)
+
+    run(work)
+
+
+@pytest.mark.parametrize(
+    ("domain", "code", "words"),
+    [
+        ("not a domain", "auth0.domain.malformed", "This is not an Auth0 domain."),
+        ("https://manage.auth0.com/", "auth0.domain.dashboard", "That is the Auth0 dashboard, not your tenant."),
+    ],
+)
+def test_a_domain_that_cannot_be_one_is_told_by_form_api_and_command_line(
+    tmp_path: Path, domain: str, code: str, words: str
+) -> None:
+    async def work() -> None:
+        async with collecting(tmp_path, TenantSpec()) as it, asking(it) as ask:
+            values = it.values(domain=domain)
+            new = {"name": "prod", "connector": "auth0", "config": values}
+            refused = (await ask.post(API, new)).json()["error"]
+            assert refused["code"] == code
+            assert words in refused["fields"]["domain"] + refused["fields"].get("tenant_domain", "")
+            form = await ask.form(f"{LIST}/new?kind=auth0", {"name": "prod", "do": "save", **_typed(values)})
+            assert form.status_code == 422
+            assert words in _text(form.text)
+            secret = it.system.settings.directory / "secret"
+            secret.write_text(values["client_secret"])
+            options = ["--domain", domain, "--client-id", "x", "--client-secret-file", str(secret)]
+            number, printed = await ask.cli("integration", "add", "auth0", "--name", "prod", *options)
+            assert number == 2
+            assert words in printed
+            assert f"({code})" in printed
+
+    run(work)
+
+
+def _typed(values: Mapping[str, Any]) -> dict[str, str]:
+    return {name: str(value) for name, value in values.items()}
 
 
 async def _compare(code: str, told: Told, values: Mapping[str, Any], ask: Asking) -> None:
@@ -246,6 +367,7 @@ def _fits(wanted: str, told: str, values: Mapping[str, Any]) -> bool:
     domain = values["domain"]
     host = f"(?:{re.escape(domain)}|{re.escape(domain.partition(':')[0])})"
     known = {"{domain}": host, "{client}": re.escape(values["client_id"])}
+    known["{proxy}"] = re.escape(values.get("proxy", ""))
     known["{name}"] = re.escape(domain.partition(":")[0].partition(".")[0])
     parts = re.split(r"(\{\w+\})", wanted)
     pattern = (known.get(part, r"[^{}…]+") if part.startswith("{") else re.escape(part) for part in parts)

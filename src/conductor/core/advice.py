@@ -186,8 +186,8 @@ _ANSWERS = {
 _HERE = {
     "host.clock.skew": Advice(
         "This server's clock is {skew}.",
-        "Tokens can be rejected and event times compared wrongly. Turn on time sync: `timedatectl set-ntp true`. "
-        "Collection continues while tokens are accepted.",
+        "The vendor says {remote}, we say {local}. Tokens can be rejected and event times compared wrongly. Turn on "
+        "time sync: `timedatectl set-ntp true`. Collection continues while tokens are accepted.",
         ("Turn on time sync: `timedatectl set-ntp true`.",),
         "clock wrong",
     ),

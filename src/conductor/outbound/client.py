@@ -69,6 +69,15 @@ class Usage:
     skew: float | None = None
     exchanges: Exchanges = field(default_factory=Exchanges)
 
+    @property
+    def clocks(self) -> dict[str, str]:
+        """How far our clock is off, and what both say; empty while the server has told nothing."""
+        if self.skew is None:
+            return {}
+        here, there = clock.now(), clock.now() - timedelta(seconds=self.skew)
+        skew = f"{abs(self.skew):.0f} s {'fast' if self.skew > 0 else 'slow'}"
+        return {"skew": skew, "remote": f"{there:%-d %b %H:%M:%S} UTC", "local": f"{here:%-d %b %H:%M:%S} UTC"}
+
 
 Opener = Callable[["Route"], httpx2.AsyncBaseTransport]
 

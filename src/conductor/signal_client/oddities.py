@@ -32,7 +32,7 @@ class Oddities:
         found: dict[str, Mapping[str, Any]] = {code: {} for code in sorted(self._codes)}
         self._codes = set()
         if usage.skew is not None and abs(usage.skew) > SKEW_WARNS:
-            found["host.clock.skew"] = {"skew": f"{abs(usage.skew):.0f} s {'fast' if usage.skew > 0 else 'slow'}"}
+            found["host.clock.skew"] = usage.clocks
         if self._stalled >= STALLED_PASSES:
             found["source.stalled"] = {"n": self._stalled}
         return {"notices": found} if found else {}

@@ -87,8 +87,7 @@ def _clock(http: Client) -> CheckStep:
     text = f"{abs(skew):.1f} s from Auth0"
     if abs(skew) <= SKEW_WARNS:
         return _ok("Clock", text)
-    direction = "fast" if skew > 0 else "slow"
-    return CheckStep("Clock", StepState.WARNING, text, "host.clock.skew", {"skew": f"{abs(skew):.0f} s {direction}"})
+    return CheckStep("Clock", StepState.WARNING, text, "host.clock.skew", http.usage.clocks)
 
 
 def _scopes(token: Token) -> CheckStep:
