@@ -19,6 +19,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 
 LIST = "/admin/settings/integrations"
 SCREENS = Path(__file__).parents[2] / "docs" / "screens" / "states"
+HELD = 60_000  # ms: each write waits 5 s for a database that is held
 NO_ANSWER = 30_000  # ms: a list asks every 2 s, and a browser takes its time to see that nobody is there
 
 
@@ -65,8 +66,9 @@ def test_set_up(browser: Browser, tmp_path: Path) -> None:
         picture(page, "setup-weak-password")
         page.get_by_label("Password", exact=True).fill(PASSWORD)
         with locked(conductor):
+            page.set_default_timeout(HELD)
             page.get_by_role("button", name="Create administrator").click()
-            expect(page.get_by_text("Another program holds the database.")).to_be_visible()
+            expect(page.get_by_text("Another program holds the database.")).to_be_visible(timeout=HELD)
             picture(page, "setup-not-writable")
         page.goto(conductor.setup_link)
         page.get_by_label("E-mail").fill(EMAIL)
