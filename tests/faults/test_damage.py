@@ -82,6 +82,26 @@ def test_f52_a_flipped_byte_is_refused_at_the_start_or_found_by_the_check(good: 
     assert found > 40
 
 
+@pytest.mark.parametrize("text", [b"CONSTRAINT pk_batches", b"CREATE TABLE login_failures", b"\tcooldown INTEGER"])
+def test_f52_a_table_that_is_not_as_it_was_made_is_refused(good: Path, tmp_path: Path, text: bytes) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(good, folder)
+    path = folder / "conductor.db"
+    flip(path, path.read_bytes().index(text) + 2)
+    with pytest.raises(StoreError) as caught:
+        starts(folder)
+    assert caught.value.code == "local.storage.corrupt"
+    assert "Traceback" not in conductor(folder, "db", "check").stderr
+
+
+def test_f52_a_key_that_would_be_forgotten_at_another_time_is_found(good: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(good, folder)
+    with closing(sqlite3.connect(folder / "conductor.db", isolation_level=None)) as connection:
+        connection.execute("UPDATE signal_keys SET day = day - 1 WHERE key = (SELECT min(key) FROM signal_keys)")
+    assert not proof.check(sqlite_url(folder / "conductor.db"), every_key=True).intact
+
+
 def noticed(folder: Path) -> bool:
     try:
         starts(folder)

@@ -33,6 +33,7 @@ GROUP = 64  # writes committed together
 READERS = 4  # threads
 BUSY_TIMEOUT = 5.0  # seconds
 LOCKED = "local.storage.locked"
+UNREADABLE = "its description of the tables is not text"
 DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})  # SQLite's codes for a file that is not as it was
 _WORKS_FAULT = (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.DataError)  # a value is refused, the database is well
 T = TypeVar("T")
@@ -287,6 +288,8 @@ class _Translated:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, UnicodeDecodeError):  # the driver cannot even read what SQLite says of the file
+            raise StoreCorrupt(f"The database is damaged: {UNREADABLE}", what=UNREADABLE) from error
         if not isinstance(error, sqlalchemy.exc.DBAPIError) or isinstance(error, _WORKS_FAULT):
             return
         if _is_full(error, self._url):

@@ -37,9 +37,7 @@ _SOME = (
     .order_by(schema.batches.c.batch)
     .limit(CHUNK)
 )
-_KNOWN = select(schema.signal_keys.c.key, schema.signal_keys.c.digest).where(
-    schema.signal_keys.c.key.in_(bindparam("keys", expanding=True))
-)
+_KNOWN = select(schema.signal_keys).where(schema.signal_keys.c.key.in_(bindparam("keys", expanding=True)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,16 +251,20 @@ def _want(row: Row[Any], records: Sequence[tuple[Any, memoryview]], wanted: _Wan
 
 
 def _broken_keys(engine: Engine, wanted: _Wanted) -> Broken | None:
+    """A key that is lost or changed; with another day it would be forgotten too early, or too late."""
     if not wanted.digests:
         return None
+    known: dict[bytes, tuple[int, bytes, int]] = {}
+    keys = list(wanted.digests)
     with engine.connect() as connection:
-        known: dict[bytes, bytes] = {}
-        keys = list(wanted.digests)
         for at in range(0, len(keys), 500):
-            known |= {
-                bytes(key): bytes(digest) for key, digest in connection.execute(_KNOWN, {"keys": keys[at : at + 500]})
-            }
-    wrong = [wanted.rows[key] for key, digest in wanted.digests.items() if known.get(key) != digest]
+            for key in connection.execute(_KNOWN, {"keys": keys[at : at + 500]}):
+                known[bytes(key.key)] = (key.integration_id, bytes(key.digest), key.day)
+    wrong = [
+        row
+        for key, row in wanted.rows.items()
+        if known.get(key) != (row.integration_id, wanted.digests[key], row.committed_at // journal.DAY)
+    ]
     return (
         _broken("holding events whose keys are lost or changed", min(wrong, key=lambda row: row.batch))
         if wrong
