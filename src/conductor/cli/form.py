@@ -46,6 +46,8 @@ class ChannelGroup(click.Group):
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         """A command with the kind's fields as options."""
+        from conductor.core.notice import KINDS
+
         kind = _kinds().get(name)
         if kind is None:
             return None
@@ -54,9 +56,7 @@ class ChannelGroup(click.Group):
         command.params = [
             click.Option(["--name"], required=True, help="A name of your choice."),
             *_options(kind.Config.form()),
-            click.Option(
-                ["--tell", "kinds"], multiple=True, type=click.Choice(("failed", "gap", "loss", "silent")), help=tell
-            ),
+            click.Option(["--tell", "kinds"], multiple=True, type=click.Choice(tuple(KINDS)), help=tell),
             click.Option(["--loss-hours"], type=int, help="Tell of a loss so many hours ahead; 24."),
             click.Option(["--silent-hours"], type=int, help="Tell of silence after so many hours; 12."),
             click.Option(["--cooldown"], type=int, help="Minutes before the same is told again; 15."),

@@ -12,7 +12,6 @@ import click
 from conductor.cli import exits, form, talk
 from conductor.cli.status import table
 
-KINDS = ("failed", "gap", "loss", "silent")
 STATES = ("waiting", "sent", "failed", "skipped")
 
 

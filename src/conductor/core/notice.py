@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -84,14 +84,6 @@ class Message:
             "timestamp": clock.to_text(self.at),
             "data": {"subject": self.subject, "notices": [msgspec.to_builtins(notice) for notice in self.notices]},
         }
-
-
-class Way(Protocol):
-    """How a message gets to people: one module of `conductor.channels` each."""
-
-    async def send(self, message: Message) -> None:
-        """Once. Raises SourceError; one that `needs_person` is not worth another try."""
-        ...
 
 
 def _paragraph(notice: Notice) -> str:

@@ -59,10 +59,6 @@ async def expire(system: System) -> dict[str, int]:
     return gone
 
 
-def _note(connection: Connection, gone: dict[str, int]) -> None:
-    audit.append(connection, "conductor", "events.expired", "journal", gone)
-
-
 async def note_setting(system: System) -> None:
     """Write down that the retention was changed; it is set from outside, so a start is when that is noticed."""
     days = str(system.settings.retention_days)

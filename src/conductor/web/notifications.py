@@ -33,7 +33,7 @@ DONE = {
     "removed": "Deleted. The history stays.",
     "tested": "The test was sent. Look whether it has arrived.",
 }
-NUMBERS = ("loss_hours", "silent_hours", "cooldown")
+NUMBERS = tuple(channels.LIMITS)
 router = APIRouter(dependencies=[shell.Shell], include_in_schema=False)
 
 
