@@ -21,7 +21,7 @@ from conductor.analytics.engine import Analytics
 from conductor.core.errors import KeyWrong, SettingsError, StoreBusy, StoreError
 from conductor.indexer.indexer import Indexer, reader_of
 from conductor.observe import Metrics, Pulse
-from conductor.operations import accounts, keys, notifying, retention, upkeep
+from conductor.operations import accounts, general, keys, notifying, retention, upkeep
 from conductor.operations.system import Options, System
 from conductor.outbound.client import Opener
 from conductor.outbound.guard import Policy
@@ -111,6 +111,7 @@ async def serve(settings: Settings, announce: Callable[[Started], None]) -> None
         room.make_start_possible()
         async with opened(settings, directory, base_url=settings.base_url or listening.url) as system:
             await retention.note_setting(system)
+            await general.note_outside(system, settings.outside)
             await _first_admin(settings, system)
             stop = asyncio.Event()
             web = [
@@ -231,4 +232,12 @@ async def _first_admin(settings: Settings, system: System) -> None:
         password = Path(settings.admin_password_file).read_text().rstrip("\n")
     except OSError as error:
         raise SettingsError(f"CONDUCTOR_ADMIN_PASSWORD_FILE cannot be read: {error.strerror}.") from error
-    await accounts.add_user(system, settings.admin_email, "Administrator", password, "admin", by="environment")
+    await accounts.add_user(
+        system,
+        settings.admin_email,
+        "Administrator",
+        password,
+        "admin",
+        by="environment",
+        time_zone=settings.time_zone,
+    )

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from conductor.core.errors import SettingsError
+from conductor.core.errors import Invalid, SettingsError
+from conductor.operations import general
 from conductor.operations.system import Setting
 from conductor.outbound import guard
 
@@ -49,6 +50,13 @@ class Settings:
     log_format: str = _setting("LOG_FORMAT", "line or json.", "line")
     proxy: str = _setting("PROXY", "HTTP proxy for integrations that name none.", "")
     max_answer_mib: int = _setting("MAX_ANSWER_MIB", "Largest answer of a vendor that is read, in MiB.", 8)
+    session_hours: int = _setting("SESSION_HOURS", "After how many hours everybody signs in again.", 12)
+    time_zone: str = _setting("TIME_ZONE", "Time zone of users who choose none.", "UTC")
+    mask: str = _setting(
+        "MASK",
+        "From whom personal data is hidden: nobody, viewer, analyst (and viewers) or admin (everyone).",
+        "nobody",
+    )
     key_file: str = _setting("KEY_FILE", "File of the master key; conductor.key in the data directory by default.", "")
     database_url: str = _setting("DATABASE_URL", "PostgreSQL instead of SQLite, for example postgresql+psycopg://…", "")
     clickhouse_url: str = _setting("CLICKHOUSE_URL", "A ClickHouse server instead of the embedded engine.", "")
@@ -64,6 +72,12 @@ class Settings:
     def port(self) -> int:
         """The port of `bind`."""
         return int(self.bind.rpartition(":")[2])
+
+    @property
+    def outside(self) -> dict[str, Any]:
+        """What could be set on the pages too, and was set outside: it wins."""
+        told_outside = {item.name for item in told(self) if item.source != "default"}
+        return {name: getattr(self, name) for name in general.NAMES if general.variable(name) in told_outside}
 
     @property
     def allowed(self) -> tuple[guard.Network, ...]:
@@ -119,6 +133,11 @@ def _check(settings: Settings) -> None:
         raise SettingsError(f"CONDUCTOR_MAX_ANSWER_MIB must be from 1 to {LARGEST_ANSWER}.")
     if settings.min_free_mb < 0:
         raise SettingsError("CONDUCTOR_MIN_FREE_MB must be 0 or more.")
+    try:
+        general.check({name: getattr(settings, name) for name in general.NAMES})
+    except Invalid as error:
+        name, text = next(iter(error.fields.items()))
+        raise SettingsError(f"{general.variable(name)} cannot be used. {text}") from None
     if settings.log_format not in ("line", "json"):
         raise SettingsError("CONDUCTOR_LOG_FORMAT must be line or json.")
     if bool(settings.tls_cert) != bool(settings.tls_key):

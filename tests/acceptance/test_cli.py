@@ -120,6 +120,25 @@ def test_standard_output_holds_data_only(conductor: Conductor) -> None:
         assert isinstance(json.loads(conductor.cli.ok(*words)), dict)
 
 
+def test_what_is_set_while_it_runs_is_shown_and_what_cannot_be_used_is_refused(conductor: Conductor) -> None:
+    cli = conductor.cli
+
+    def shown() -> list[str]:
+        line = next(
+            line for line in cli.ok("config", "show").splitlines() if line.startswith("CONDUCTOR_SESSION_HOURS")
+        )
+        return line.split()[1:]
+
+    assert shown() == ["12", "default"]
+    assert cli.ok("config", "set", "session_hours", "9") == "session_hours is 9 now.\n"
+    assert shown() == ["9", "here"]
+    for wrong, told in (("none", "'none' is not a valid integer."), ("0", "Enter a whole number of hours, from 1 to")):
+        refused = cli.run("config", "set", "session_hours", wrong)
+        assert refused.returncode == 2
+        assert told in refused.stderr
+    cli.ok("config", "set", "session_hours", "12")
+
+
 def test_hostile_content_cannot_move_the_cursor(conductor: Conductor, vendor: Vendor) -> None:
     event = {"type": "fp", "user_name": "ana\x1b[2J\u202e\r\nroot", "ip": "192.0.2.1"}
     log_id = vendor.control("POST", "events", {"event": event})["log_id"]

@@ -248,6 +248,32 @@ def test_gaps_and_backfills(house_of_its_own: Own) -> None:
     picture(page, "integration-throttled")
 
 
+def test_an_event_whose_personal_data_is_hidden(house_of_its_own: Own) -> None:
+    page, conductor, vendor, _ = house_of_its_own
+    conductor.cli.add(vendor, "prod")
+    wait_for(lambda: "healthy" in conductor.cli.ok("status"), "green source")
+    page.goto(f"{conductor.url}/admin/settings/general")
+    page.get_by_label("Sign in again after").fill("0")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("alert")).to_contain_text("Enter a whole number of hours")
+    picture(page, "general-field-error")
+    page.get_by_label("Sign in again after").fill("8")
+    page.get_by_label("Hide personal data from").select_option("Everyone")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("status")).to_have_text("Saved. It holds from now on.")
+    picture(page, "general-saved")
+    page.goto(f"{conductor.url}/signals/search?last=7d&q=type:(s+OR+fp)")
+    page.locator("#rows a").first.click()
+    expect(page.get_by_text("Personal data is hidden from your role.")).to_be_visible()
+    picture(page, "event-masked")
+    page.get_by_role("button", name="Show it").click()
+    expect(page.get_by_text("Personal data is hidden from your role.")).to_have_count(0)
+    picture(page, "event-unmasked")
+    page.goto(f"{conductor.url}/signals/search?last=7d&open={'0' * 32}")
+    expect(page.get_by_text("There is no such event.")).to_be_visible()
+    picture(page, "event-deleted")
+
+
 def test_people_and_the_audit_log(house_of_its_own: Own) -> None:
     page, conductor, _, _ = house_of_its_own
     page.goto(f"{conductor.url}/admin/users")

@@ -37,7 +37,7 @@ def run(tmp_path: Path) -> Callable[[Callable[[World], Awaitable[Any]]], Any]:
 def _wanted(route: str) -> str:
     """The scope that a route asks for, written down a second time."""
     method, _, path = route.partition(" ")
-    if path.startswith(f"{API}/artifacts"):
+    if path.startswith(f"{API}/artifacts") and method == "GET":
         return "signals:read"
     if path.startswith((f"{API}/integrations", f"{API}/status", f"{API}/openapi.json", "/metrics")):
         return "integrations:read" if method == "GET" else "integrations:write"

@@ -19,7 +19,7 @@ from sqlalchemy import text
 from conductor import app
 from conductor.core import clock
 from conductor.core.errors import ConductorError
-from conductor.operations import accounts, auditing, invitations, sessions, tokens
+from conductor.operations import accounts, auditing, general, invitations, sessions, tokens
 from conductor.settings import Settings
 from conductor.simulator import server
 from conductor.simulator.faults import Fault
@@ -450,6 +450,34 @@ def test_a_user_who_cannot_be_invited_or_changed_is_told_why(run: Any) -> None:
     run(tell)
 
 
+def test_what_may_be_set_here_is_and_what_is_set_outside_is_not(run: Any) -> None:
+    page = "/admin/settings/general"
+
+    async def tell(site: Site) -> None:
+        wrong = await site.post(page, page, mask="some", session_hours="1e3", time_zone="Mars")
+        assert wrong.status_code == 422
+        for told in ("Choose one of: nobody", "Enter a whole number of hours", "Choose a time zone"):
+            assert told in wrong.text
+        saved = await site.post(page, page, mask="viewer", session_hours="8", time_zone="Asia/Tokyo")
+        assert saved.status_code == 303
+        told = (await site.http.get("/api/v1/settings")).json()["settings"]
+        here = {item["name"]: item["value"] for item in told if item["source"] == "here"}
+        names = ("CONDUCTOR_SESSION_HOURS", "CONDUCTOR_TIME_ZONE", "CONDUCTOR_MASK")
+        assert here == dict(zip(names, ("8", "Asia/Tokyo", "viewer"), strict=True))
+        link = _link((await site.post("/admin/users", "/admin/users", email="bob@example.com", role="viewer")).text)
+        assert "<option selected>Asia/Tokyo</option>" in await site.get(f"/invite?token={link}")
+        await general.note_outside(site.system, {"mask": "admin"})
+        assert "Set outside, by <code>CONDUCTOR_MASK</code>." in await site.get(page)
+        refused = await site.post(page, page, mask="nobody")
+        assert refused.status_code == 409
+        assert "Change it there." in refused.text
+        body = {"mask": "nobody"}
+        again = await site.http.patch("/api/v1/settings", headers=OURS | {"X-Conductor": "1"}, json=body)
+        assert again.status_code == 409
+
+    run(tell)
+
+
 def test_a_token_is_made_shown_once_rotated_and_revoked(run: Any) -> None:
     async def tell(site: Site) -> None:
         page = "/admin/settings/tokens"
@@ -686,7 +714,7 @@ def test_help_names_every_error_and_has_no_dead_link(run: Any) -> None:
             seen |= links
         assert {f"/help/{code}" for code in site.system.catalog.codes} <= seen
         for link in seen:
-            await site.get(link)
+            await site.get(f"/invite?token={link}")
 
     run(tell)
 

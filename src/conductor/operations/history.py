@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from conductor.core import clock
+import msgspec
+
+from conductor.core import clock, masking
 from conductor.core.poll import Exchange, Poll
 from conductor.operations import integrations
 from conductor.operations.system import System
@@ -25,14 +27,17 @@ async def recent_polls(
     return await system.database.read(lambda connection: polls.recent(connection, found.id, limit, before, wanted))
 
 
-async def one_poll(system: System, name: str, poll_id: int) -> tuple[Poll, list[Exchange]]:
-    """A poll and its requests, which are kept for a week. Raises NotFound."""
+async def one_poll(system: System, name: str, poll_id: int, *, masked: bool = False) -> tuple[Poll, list[Exchange]]:
+    """A poll and its requests, which are kept for a week, `masked` without personal data. Raises NotFound."""
     found = await integrations.find(system, name)
 
     def read(connection: Connection) -> tuple[Poll, list[Exchange]]:
         return polls.in_integration(connection, found.id, poll_id), exchanges.of(connection, poll_id)
 
-    return await system.database.read(read)
+    poll, made = await system.database.read(read)
+    if not masked:
+        return poll, made
+    return poll, [msgspec.structs.replace(one, body=masking.record(one.body)) for one in made]
 
 
 async def days(system: System, integration_ids: Sequence[int]) -> dict[int, list[Hour]]:

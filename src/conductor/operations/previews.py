@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from conductor.core import clock
+from conductor.core import clock, masking
 from conductor.core.artifact import SEVERITY_NAMES
 from conductor.core.connector import Connector
 from conductor.core.errors import NormalizeError, SourceError
@@ -36,8 +36,10 @@ class Preview:
     requests: int
 
 
-async def preview(system: System, slug: str, values: Mapping[str, Any], *, by: str, name: str | None = None) -> Preview:
-    """Of typed values, or of a saved integration (`name`) with some of them changed.
+async def preview(
+    system: System, slug: str, values: Mapping[str, Any], *, by: str, name: str | None = None, masked: bool = False
+) -> Preview:
+    """Of typed values, or of a saved integration (`name`) with some of them changed; `masked` without personal data.
 
     Raises Invalid, NotFound, and a SourceError when the source cannot be read.
     """
@@ -50,12 +52,18 @@ async def preview(system: System, slug: str, values: Mapping[str, Any], *, by: s
     source.http.usage = usage = Usage()
     try:
         newest = await source.connector.newest(COUNT)
-        return Preview(tuple(Shown(signal.raw, _fields(source.connector, signal)) for signal in newest), usage.requests)
+        shown = (Shown(signal.raw, _fields(source.connector, signal)) for signal in newest)
+        return Preview(tuple(_masked(one) for one in shown) if masked else tuple(shown), usage.requests)
     except SourceError as error:
         await auditing.refused(system, error.code, slug, error.facts, by=by)
         raise
     finally:
         await source.close()
+
+
+def _masked(shown: Shown) -> Shown:
+    fields = masking.artifact({**shown.fields, "raw": shown.raw})
+    return Shown(fields.pop("raw"), fields)
 
 
 def _fields(connector: Connector, signal: Signal) -> dict[str, Any]:

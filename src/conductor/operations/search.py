@@ -15,12 +15,12 @@ from conductor.analytics.query import parse
 from conductor.analytics.search import Criteria, Found, Place
 from conductor.analytics.syntax import Hint
 from conductor.analytics.timerange import TimeRange, resolve
-from conductor.core import clock
+from conductor.core import clock, masking
 from conductor.core.errors import NotFound
 from conductor.core.integration import Integration
 from conductor.core.poll import Gap
 from conductor.operations.system import System
-from conductor.store import cursors, gaps, integrations, journal
+from conductor.store import audit, cursors, gaps, integrations, journal
 from conductor.store.database import Connection
 
 LIMIT = 200
@@ -74,8 +74,8 @@ class Result:
     took_ms: int
 
 
-async def search(system: System, request: Request) -> Result:
-    """The newest matching artifacts. Raises QueryError, Invalid, StoreError."""
+async def search(system: System, request: Request, *, masked: bool = False) -> Result:
+    """The newest matching artifacts, `masked` without personal data. Raises QueryError, Invalid, StoreError."""
     begun = monotonic()
     criteria, named = await _criteria(system, request)
     after = Place.parse(request.after) if request.after else None
@@ -83,7 +83,7 @@ async def search(system: System, request: Request) -> Result:
     found = await system.analytics.read(lambda client: finding.rows(client, criteria, limit, after))
     missing, behind = await _missing(system, criteria.span, named)
     return Result(
-        rows=[_row(item, named) for item in found],
+        rows=[_row(item, named, masked=masked) for item in found],
         hints=criteria.query.hints,
         complete=not missing and not behind,
         gaps=missing,
@@ -100,9 +100,22 @@ async def count(system: System, request: Request) -> int:
     return await system.analytics.read(lambda client: finding.count(client, criteria))
 
 
-async def get(system: System, artifact_id: str) -> Mapping[str, Any]:
-    """One artifact by its id. Raises NotFound."""
-    return _row(await locate(system, artifact_id), await _names(system))
+async def get(system: System, artifact_id: str, *, masked: bool = False) -> Mapping[str, Any]:
+    """One artifact by its id, `masked` without personal data. Raises NotFound."""
+    return _row(await locate(system, artifact_id), await _names(system), masked=masked)
+
+
+async def unmask(system: System, artifact_id: str, *, by: str, address: str) -> Mapping[str, Any]:
+    """One artifact with its personal data, for somebody from whom it is hidden. Raises NotFound, StoreError.
+
+    Nothing is shown that could not be written down.
+    """
+    row = await get(system, artifact_id)
+    target, detail = row["id"], {"integration": row["integration"], "time": row["time"]}
+    await system.database.write(
+        lambda connection: audit.append(connection, by, "event.unmasked", target, detail, address=address)
+    )
+    return row
 
 
 async def locate(system: System, artifact_id: str) -> Found:
@@ -187,8 +200,8 @@ def _is_behind(system: System, item: Integration, position: journal.Position | N
     return position.covered_until + usual < min(end, clock.now())
 
 
-def _row(found: Found, named: Mapping[int, str]) -> dict[str, Any]:
-    return {
+def _row(found: Found, named: Mapping[int, str], *, masked: bool) -> dict[str, Any]:
+    row = {
         "id": found.id,
         "time": clock.to_text(found.time),
         "collected_at": clock.to_text(found.collected_at),
@@ -196,4 +209,6 @@ def _row(found: Found, named: Mapping[int, str]) -> dict[str, Any]:
         "connector": found.connector,
         **{name: found.fields[name] for name in PLAIN},
         "raw": found.raw,
+        "masked": masked,
     }
+    return masking.artifact(row) if masked else row

@@ -7,23 +7,25 @@ from __future__ import annotations
 
 import secrets
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 
 from conductor.core import clock
 from conductor.core.errors import NotFound, Refused, StorePaused
-from conductor.operations import accounts, passwords
+from conductor.operations import accounts, general, passwords
 from conductor.operations.accounts import HasDatabase
+from conductor.operations.general import General
 from conductor.store import accounts as store
 from conductor.store import audit
 from conductor.store.accounts import Failures, Session, User
 from conductor.store.database import Connection
 
-SESSION_LIFE = timedelta(hours=12)
 VIEWER_IDLE = timedelta(minutes=30)
 SEEN_EVERY = timedelta(minutes=1)  # how exactly the last use of a session is known
 FREE_FAILURES = 5  # failures in a row before the first delay
 FIRST_DELAY = timedelta(seconds=30)
 LONGEST_DELAY = timedelta(minutes=15)
+FAILURES_KEPT = timedelta(hours=24)
 
 
 class LoginFailed(Refused):
@@ -85,13 +87,13 @@ async def who(system: HasDatabase, token: str, *, active: bool = True) -> User |
     found = await system.database.read(lambda connection: _session_and_user(connection, digest))
     if found is None:
         return None
-    session, user = found
-    if not user.active or _ended(session, user):
+    session, user, holds = found
+    if not user.active or _ended(session, user, holds):
         return None
     if active and clock.now() - session.seen_at >= SEEN_EVERY:
         with suppress(StorePaused):  # nobody is refused because that cannot be noted
             await system.database.write(lambda connection: store.see_session(connection, digest))
-    return user
+    return replace(user, masked=holds.masks(user.role))
 
 
 async def why_ended(system: HasDatabase, token: str) -> str:
@@ -102,9 +104,13 @@ async def why_ended(system: HasDatabase, token: str) -> str:
 
 async def sessions(system: HasDatabase, user: User, *, token: str = "") -> list[tuple[Session, bool]]:
     """A user's live sessions, each with whether it is the one of that token."""
-    found = await system.database.read(lambda connection: store.sessions(connection, user.id))
+
+    def read(connection: Connection) -> list[Session]:
+        holds = general.of(connection)
+        return [session for session in store.sessions(connection, user.id) if not _ended(session, user, holds)]
+
     mine = accounts.digest(token)
-    return [(session, session.digest == mine) for session in found if not _ended(session, user)]
+    return [(session, session.digest == mine) for session in await system.database.read(read)]
 
 
 async def end_session(system: HasDatabase, user: User, session_id: str, *, address: str = "") -> None:
@@ -164,24 +170,24 @@ def _rehash(connection: Connection, email: str, hash_: str) -> None:
 
 def _open_session(connection: Connection, email: str, token: str, address: str) -> None:
     user = accounts.find(connection, email)
-    now = clock.now()
+    now, life = clock.now(), general.of(connection).session_life
     store.put_failures(connection, accounts.digest(email), Failures(0, now))
-    store.expire_failures(connection, now - 2 * SESSION_LIFE)
-    store.expire_sessions(connection, now - 2 * SESSION_LIFE)
+    store.expire_failures(connection, now - FAILURES_KEPT)
+    store.expire_sessions(connection, now - 2 * life)
     store.open_session(connection, accounts.digest(token), user.id, address)
     audit.append(connection, user.email, "login", user.email, address=address)
 
 
-def _session_and_user(connection: Connection, digest: bytes) -> tuple[Session, User] | None:
+def _session_and_user(connection: Connection, digest: bytes) -> tuple[Session, User, General] | None:
     session = store.session(connection, digest)
-    return None if session is None else (session, store.get(connection, session.user_id))
+    return None if session is None else (session, store.get(connection, session.user_id), general.of(connection))
 
 
-def _ended(session: Session, user: User) -> str:
+def _ended(session: Session, user: User, holds: General) -> str:
     """Why the session is over, empty while it is not."""
     now = clock.now()
-    if now - session.created_at >= SESSION_LIFE:
-        return "You were signed out after 12 hours."
+    if now - session.created_at >= holds.session_life:
+        return f"You were signed out after {holds.session_hours} hour{'' if holds.session_hours == 1 else 's'}."
     if user.role == accounts.VIEWER and now - session.seen_at >= VIEWER_IDLE:
         return "You were signed out after 30 minutes without activity."
     return ""

@@ -34,6 +34,7 @@ class User:
     theme: str = "system"
     density: str = "roomy"
     keys: bool = True
+    masked: bool = False  # personal data is hidden from them; not kept, it follows from the role
 
 
 @dataclass(frozen=True, slots=True)

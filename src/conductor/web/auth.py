@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from conductor.core.errors import Forbidden
-from conductor.operations import accounts, sessions, tokens
+from conductor.operations import accounts, general, sessions, tokens
 from conductor.operations.accounts import ADMIN, ANALYST, LOCAL, VIEWER, User
 from conductor.web import errors, scopes, security
 
@@ -74,7 +74,10 @@ async def current_user(request: Request) -> User | None:
     elif not hasattr(request.state, "user") and (secret := _bearer(request)) is not None:
         token = await tokens.who(request.app.state.system, secret, client_address(request))
         request.state.token = token
-        request.state.user = User(0, f"token {token.name}", token.name, ADMIN, "UTC", True, token.created_at)
+        masked = (await general.read(request.app.state.system)).masks(ADMIN)
+        request.state.user = User(
+            0, f"token {token.name}", token.name, ADMIN, "UTC", True, token.created_at, masked=masked
+        )
     elif not hasattr(request.state, "user"):
         given = session_token(request)
         active = "refresh" not in request.query_params

@@ -11,16 +11,18 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from conductor.core import clock
+from conductor.core import clock, masking
 from conductor.operations import search
-from conductor.web import shell, show
-from conductor.web.auth import Viewer
+from conductor.web import auth, shell, show
+from conductor.web.auth import Analyst, Viewer
 from conductor.web.render import pages
 
+EVENTS = "/signals/events"
 SUMMARY = "user_name user_id ip country city client_name connection outcome severity category description".split()
 NEAR = timedelta(minutes=15)
 MARKS = {"success": ("●", "green"), "failure": ("■", "red"), "info": ("○", "grey"), "unknown": ("○", "grey")}
 RELATED = (("user_name", "Same user"), ("ip", "Same IP"), ("client_name", "Same application"))
+RELATED_MASKED = (("user_id", "Same user"), ("client_name", "Same application"))  # a link would tell the rest
 router = APIRouter(dependencies=[shell.Shell], include_in_schema=False)
 
 
@@ -61,7 +63,9 @@ class Opened:
     def fields(self) -> list[tuple[str, Any]]:
         """All normalized fields that are set."""
         return [
-            (name, value) for name, value in self.row.items() if name != "raw" and value not in ("", None, 0, False)
+            (name, value)
+            for name, value in self.row.items()
+            if name not in ("raw", "masked") and value not in ("", None, 0, False)
         ]
 
     @property
@@ -83,15 +87,24 @@ class Opened:
             "to": clock.to_text(self.time + NEAR),
             "open": self.id,
         }
-        terms = [(label, f"{name}:{quoted(self.row[name])}") for name, label in RELATED if self.row[name]]
+        names = RELATED_MASKED if self.row["masked"] else RELATED
+        known = [(label, name, self.row[name]) for name, label in names if self.row[name]]
+        terms = [(label, f"{name}:{quoted(value)}") for label, name, value in known if masking.MARK not in value]
         terms.append(("Everything", ""))
         return [(label, "/signals/search?" + show.query({"q": term, **around})) for label, term in terms]
 
 
-@router.get("/signals/events/{id}")
+@router.get(EVENTS + "/{id}")
 async def page(request: Request, user: Viewer, id: str) -> Response:
     """The permanent page of one event. Raises NotFound."""
-    row = await search.get(request.app.state.system, id)
+    row = await search.get(request.app.state.system, id, masked=user.masked)
+    return pages(request).answer(request, "event.html", opened=opened(row))
+
+
+@router.post(EVENTS + "/{id}/unmask")
+async def unmask(request: Request, user: Analyst, id: str) -> Response:
+    """The same with personal data, this once. Raises NotFound."""
+    row = await search.unmask(request.app.state.system, id, by=user.email, address=auth.client_address(request))
     return pages(request).answer(request, "event.html", opened=opened(row))
 
 

@@ -122,7 +122,8 @@ def _refused(form: Form, typed: Typed, error: Invalid | Conflict | CheckFailed) 
 async def _previewed(system: System, form: Form, typed: Typed, user: User, name: str | None = None) -> Form:
     """The form with the source's newest events below it, or with why they could not be read."""
     try:
-        seen = await previews.preview(system, form.connector.slug, typed.values, by=user.email, name=name)
+        slug, values = form.connector.slug, typed.values
+        seen = await previews.preview(system, slug, values, by=user.email, name=name, masked=user.masked)
     except SourceError as error:
         return replace(form, unread=Told(error.code, str(error), error.facts))
     return replace(form, preview=seen)

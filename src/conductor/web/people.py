@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from conductor.core.errors import Conflict, Invalid
-from conductor.operations import accounts, invitations, sessions
+from conductor.operations import accounts, general, invitations, sessions
 from conductor.operations.invitations import Invitation, InvitationRefused
 from conductor.web import auth, forms, shell
 from conductor.web.auth import Admin, Anyone
@@ -77,7 +77,8 @@ async def invited(request: Request, user: Anyone, token: str = "") -> Response:
         found = await invitations.look(request.app.state.system, token)
     except InvitationRefused as error:
         return _refused(request, error)
-    return _form(request, found, Filled({"token": token}))
+    zone = await general.chosen_zone(request.app.state.system)
+    return _form(request, found, Filled({"token": token, "time_zone": zone}))
 
 
 @joining.post(INVITE)

@@ -15,7 +15,7 @@ def takes_tokens(path: str) -> bool:
 
 def needed(method: str, path: str) -> str:
     """The scope, for a request as it came."""
-    if _under(path, f"{API}/artifacts"):
+    if _under(path, f"{API}/artifacts") and method in SAFE_METHODS:
         return "signals:read"
     if any(_under(path, area) for area in _SOURCES):
         return "integrations:read" if method in SAFE_METHODS else "integrations:write"

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from conductor.analytics.syntax import QueryError
 from conductor.core.errors import Invalid, NotFound
 from conductor.operations import auditing, search
+from conductor.operations.accounts import User
 from conductor.operations.search import GapInRange, Result
 from conductor.web import auth, event, ranges, shell, show
 from conductor.web.auth import Viewer
@@ -76,7 +77,7 @@ async def _answer(request: Request, user: Viewer, view: View) -> Response:
     context: dict[str, Any] = {"view": view, "zone": zone, "result": None, "count": None, "error": None, "fields": {}}
     context |= {
         "entries": [],
-        "opened": await _opened(request, view),
+        "opened": await _opened(request, user, view),
         "empty": None,
         "wider": WIDER.get(view.range.last),
     }
@@ -84,7 +85,8 @@ async def _answer(request: Request, user: Viewer, view: View) -> Response:
     try:
         async with request.app.state.turns.take(user.email):
             asked = view.request
-            result, count = await asyncio.gather(search.search(system, asked), search.count(system, asked))
+            finding = search.search(system, asked, masked=user.masked)
+            result, count = await asyncio.gather(finding, search.count(system, asked))
         await auditing.searched(system, user, asked, auth.client_address(request))
         context |= {"result": result, "count": count, "entries": entries(result)}
         context["empty"] = None if result.rows else await _why_empty(request, result)
@@ -95,11 +97,11 @@ async def _answer(request: Request, user: Viewer, view: View) -> Response:
     return pages(request).answer(request, "search.html", status=status, **context)
 
 
-async def _opened(request: Request, view: View) -> event.Opened | None:
+async def _opened(request: Request, user: User, view: View) -> event.Opened | None:
     if not view.open:
         return None
     try:
-        return event.opened(await search.get(request.app.state.system, view.open))
+        return event.opened(await search.get(request.app.state.system, view.open, masked=user.masked))
     except NotFound as error:
         return event.missing(view.open, str(error))
 

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from conductor.core.errors import Invalid
-from conductor.operations import accounts, sessions
+from conductor.operations import accounts, general, sessions
 from conductor.operations.accounts import LinkRefused
 from conductor.web import auth, forms
 from conductor.web.auth import Admin, Anyone
@@ -22,7 +22,8 @@ async def show(request: Request, user: Anyone, token: str = "") -> Response:
     """The form for the first administrator. A link that does not work is not found."""
     if not await accounts.setup_open(request.app.state.system, token):
         return _refused(request)
-    return _form(request, Filled({"token": token, "name": "Administrator"}))
+    zone = await general.chosen_zone(request.app.state.system)
+    return _form(request, Filled({"token": token, "name": "Administrator", "time_zone": zone}))
 
 
 @router.post("/setup")

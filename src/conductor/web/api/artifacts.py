@@ -9,9 +9,11 @@ from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from conductor.core.errors import Forbidden
 from conductor.operations import auditing, proof, search
 from conductor.web import auth, shapes
-from conductor.web.auth import Viewer
+from conductor.web.api.integrations import Nothing
+from conductor.web.auth import Analyst, Viewer
 
 router = APIRouter(prefix="/api/v1/artifacts", tags=["artifacts"])
 
@@ -36,7 +38,7 @@ async def find(request: Request, user: Viewer, asked: Asked) -> Response:
     """The newest matches; `next` is the `after` of the next page."""
     state = request.app.state
     async with state.turns.take(user.email):
-        found = await search.search(state.system, asked)
+        found = await search.search(state.system, asked, masked=user.masked)
     await auditing.searched(state.system, user, asked, auth.client_address(request))
     return _json(shapes.result(found))
 
@@ -54,12 +56,24 @@ async def count(request: Request, user: Viewer, asked: Asked) -> Response:
 @router.get("/{id}")
 async def get(request: Request, user: Viewer, id: str) -> Response:
     """One event."""
-    return _json(shapes.artifact(await search.get(request.app.state.system, id)))
+    return _json(shapes.artifact(await search.get(request.app.state.system, id, masked=user.masked)))
+
+
+@router.post("/{id}/unmask")
+async def unmask(request: Request, user: Analyst, id: str, body: Nothing) -> Response:
+    """One event with its personal data, where that is hidden from you. The audit log tells who asked."""
+    row = await search.unmask(request.app.state.system, id, by=user.email, address=auth.client_address(request))
+    return _json(shapes.artifact(row))
 
 
 @router.get("/{id}/evidence")
 async def evidence(request: Request, user: Viewer, id: str) -> Response:
-    """One event's exact bytes, and what proves them: its batch as stored, the link before it and its own (base64)."""
+    """One event's exact bytes, and what proves them: its batch as stored, the link before it and its own (base64).
+
+    A batch has other events too, so it is refused to those from whom personal data is hidden.
+    """
+    if user.masked:
+        raise Forbidden("Personal data is hidden from your role, and evidence cannot be without it.")
     return _json(await proof.of_event(request.app.state.system, id))
 
 

@@ -127,7 +127,9 @@ async def _line_by_line(steps: AsyncGenerator[dict[str, Any], None]) -> Response
 async def preview(request: Request, user: Admin, body: Tested) -> Response:
     """The newest ten records beside their fields. Nothing is stored; `requests` were made."""
     system = request.app.state.system
-    seen = await previews.preview(system, body.connector or "", body.config, by=user.email, name=body.name)
+    seen = await previews.preview(
+        system, body.connector or "", body.config, by=user.email, name=body.name, masked=user.masked
+    )
     return Response(shapes.preview(seen), media_type="application/json")
 
 
@@ -204,7 +206,7 @@ async def polls(
 @router.get("/{name}/polls/{poll}")
 async def one_poll(request: Request, user: Viewer, name: str, poll: Id) -> dict[str, Any]:
     """One poll with its requests, which are kept for a week; secrets are removed from them."""
-    found, exchanges = await history.one_poll(request.app.state.system, name, poll)
+    found, exchanges = await history.one_poll(request.app.state.system, name, poll, masked=user.masked)
     return shapes.poll(found) | {"exchanges": [shapes.exchange(item) for item in exchanges]}
 
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import SecretStr
 from starlette.requests import Request
 
-from conductor.operations import accounts, invitations
+from conductor.operations import accounts, general, invitations
 from conductor.web import auth, people, shapes
 from conductor.web.api.integrations import Body, Nothing
 from conductor.web.auth import Admin, Local
@@ -23,7 +23,7 @@ class NewUser(Body):
     name: str = ""
     role: str = accounts.VIEWER
     password: SecretStr
-    time_zone: str = "UTC"
+    time_zone: str = ""  # the installation's
 
 
 class NewPassword(Body):
@@ -57,14 +57,15 @@ async def list_users(request: Request, user: Admin) -> dict[str, Any]:
 @router.post("/users", status_code=201)
 async def add_user(request: Request, user: Admin, body: NewUser) -> dict[str, Any]:
     """Add a user."""
+    system = request.app.state.system
     added = await accounts.add_user(
-        request.app.state.system,
+        system,
         body.email,
         body.name or body.email.partition("@")[0],
         body.password.get_secret_value(),
         body.role,
         user.email,
-        time_zone=body.time_zone,
+        time_zone=body.time_zone or (await general.read(system)).time_zone,
         address=auth.client_address(request),
     )
     return shapes.user(added)
