@@ -164,7 +164,7 @@ def test_a_token_comes_from_its_networks_only_and_its_use_is_told(run: Any, time
             world.system, "grafana", ["integrations:read"], by="ana", networks=["127.0.0.0/8", "2001:db8::/32"]
         )
         assert (await _asked(world, here, f"GET {API}/status")).status_code == 200
-        (told,) = [token for token in await tokens.everyone(world.system) if token.id == made.id]
+        (told,) = [item.token for item in await tokens.everyone(world.system) if item.token.id == made.id]
         assert (told.used_at, told.used_from) == (time.now, HERE)
         assert not tokens.allowed(told, "unix")
         assert tokens.allowed(told, "2001:db8::7")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -52,12 +52,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Criteria:
-    """What is asked: a parsed query, a time range, and the names of the integrations by which it may select."""
+    """What is asked: a parsed query, a time range, the names of the integrations by which it may select, and the ids
+    of the `only` ones that may be found, None for all."""
 
     query: Query
     span: TimeRange
     integrations: Mapping[str, int]
     now: datetime
+    only: Set[int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,9 @@ def _where(criteria: Criteria) -> tuple[str, dict[str, object]]:
     if criteria.span.end is not None:
         parts.append("time < fromUnixTimestamp64Micro({end:Int64})")
         parameters["end"] = clock.to_micros(criteria.span.end)
+    if criteria.only is not None:
+        parts.append("has({only:Array(UInt32)}, integration_id)")
+        parameters["only"] = sorted(criteria.only)
     return " AND ".join(parts), parameters
 
 

@@ -24,13 +24,12 @@ def command() -> None:
 @click.option("--scope", "scopes", multiple=True, required=True, type=click.Choice(SCOPES), help="May be repeated.")
 @click.option("--days", type=click.IntRange(1, 365), default=90, show_default=True, help="How long it works.")
 @click.option("--network", "networks", multiple=True, help="Where it may come from, for example 203.0.113.0/24.")
+@click.option("--integration", "integrations", multiple=True, help="Reach only this one. May be repeated.")
 @talk.json_option
 @talk.data_option
-def create(
-    name: str, scopes: tuple[str, ...], days: int, networks: tuple[str, ...], as_json: bool, data: Path | None
-) -> None:
+def create(name: str, scopes: tuple[str, ...], as_json: bool, data: Path | None, **more: Any) -> None:
     """Make a token and print it, this once."""
-    body = {"name": name, "scopes": list(scopes), "days": days, "networks": list(networks)}
+    body = {"name": name, "scopes": list(scopes), **more}
     _show(talk.run(data, lambda api: api.post("/tokens", body), as_json=as_json), as_json=as_json)
 
 
@@ -76,4 +75,5 @@ def _show(made: Mapping[str, Any], *, as_json: bool) -> None:
 def _line(token: Mapping[str, Any]) -> str:
     state = token["state"] if token["state"] != "active" else f"until {token['expires_at']}"
     used = f"used {token['used_at']} from {token['used_from']}" if token["used_at"] else "never used"
-    return f"{token['id']:4}  {token['name']}  {' '.join(token['scopes'])}  {state}  {used}"
+    only = f"  only {' '.join(token['integrations'])}" if token["integrations"] else ""
+    return f"{token['id']:4}  {token['name']}  {' '.join(token['scopes'])}{only}  {state}  {used}"

@@ -14,6 +14,7 @@ from typing import Any
 
 from conductor.core import clock
 from conductor.core.errors import StoreError
+from conductor.core.sight import EVERYTHING, Sight
 from conductor.operations import search
 from conductor.operations.retention import KEY_SLACK, LONGEST_UPSTREAM
 from conductor.operations.system import System
@@ -77,12 +78,12 @@ def told(report: Report) -> dict[str, Any]:
     }
 
 
-async def of_event(system: System, artifact_id: str) -> dict[str, Any]:
+async def of_event(system: System, artifact_id: str, sight: Sight = EVERYTHING) -> dict[str, Any]:
     """Everything that is needed to prove one event without Conductor: its exact bytes, its batch as stored, the links.
 
     Raises NotFound, also when the journal has let the event go.
     """
-    found = await search.locate(system, artifact_id)
+    found = await search.locate(system, artifact_id, sight)
     place = found.place
 
     def read(connection: Connection) -> tuple[evidence.Sealed, bytes]:

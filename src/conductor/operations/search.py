@@ -19,6 +19,7 @@ from conductor.core import clock, masking
 from conductor.core.errors import NotFound
 from conductor.core.integration import Integration
 from conductor.core.poll import Gap
+from conductor.core.sight import EVERYTHING, Sight
 from conductor.operations.system import System
 from conductor.store import audit, cursors, gaps, integrations, journal
 from conductor.store.database import Connection
@@ -74,16 +75,16 @@ class Result:
     took_ms: int
 
 
-async def search(system: System, request: Request, *, masked: bool = False) -> Result:
-    """The newest matching artifacts, `masked` without personal data. Raises QueryError, Invalid, StoreError."""
+async def search(system: System, request: Request, sight: Sight = EVERYTHING) -> Result:
+    """The newest matching artifacts, of those that may be seen. Raises QueryError, Invalid, StoreError."""
     begun = monotonic()
-    criteria, named = await _criteria(system, request)
+    criteria, named = await _criteria(system, request, sight)
     after = Place.parse(request.after) if request.after else None
     limit = max(1, min(request.limit, finding.MOST_ROWS))
     found = await system.analytics.read(lambda client: finding.rows(client, criteria, limit, after))
     missing, behind = await _missing(system, criteria.span, named)
     return Result(
-        rows=[_row(item, named, masked=masked) for item in found],
+        rows=[_row(item, named, sight) for item in found],
         hints=criteria.query.hints,
         complete=not missing and not behind,
         gaps=missing,
@@ -94,15 +95,15 @@ async def search(system: System, request: Request, *, masked: bool = False) -> R
     )
 
 
-async def count(system: System, request: Request) -> int:
+async def count(system: System, request: Request, sight: Sight = EVERYTHING) -> int:
     """How many artifacts match, exactly. Raises QueryError, Invalid, StoreError."""
-    criteria, _ = await _criteria(system, request)
+    criteria, _ = await _criteria(system, request, sight)
     return await system.analytics.read(lambda client: finding.count(client, criteria))
 
 
-async def get(system: System, artifact_id: str, *, masked: bool = False) -> Mapping[str, Any]:
-    """One artifact by its id, `masked` without personal data. Raises NotFound."""
-    return _row(await locate(system, artifact_id), await _names(system), masked=masked)
+async def get(system: System, artifact_id: str, sight: Sight = EVERYTHING) -> Mapping[str, Any]:
+    """One artifact by its id. Raises NotFound."""
+    return _row(await locate(system, artifact_id, sight), await _names(system), sight)
 
 
 async def unmask(system: System, artifact_id: str, *, by: str, address: str) -> Mapping[str, Any]:
@@ -118,13 +119,13 @@ async def unmask(system: System, artifact_id: str, *, by: str, address: str) -> 
     return row
 
 
-async def locate(system: System, artifact_id: str) -> Found:
+async def locate(system: System, artifact_id: str, sight: Sight = EVERYTHING) -> Found:
     """One artifact with its place in the journal. Raises NotFound."""
     wanted = artifact_id.strip().lower()
     if len(wanted) != 32 or not all(char in "0123456789abcdef" for char in wanted):
         raise NotFound("An event's id has 32 hexadecimal digits.")
     found = await system.analytics.read(lambda client: finding.get(client, wanted))
-    if found is None:
+    if found is None or not sight.sees(found.integration_id):
         days = system.settings.retention_days
         raise NotFound(f"There is no such event. Events older than {days} days are deleted.")
     return found
@@ -144,13 +145,13 @@ def raw_object(raw: bytes) -> Any:
         return raw.decode("utf-8", "replace")
 
 
-async def _criteria(system: System, request: Request) -> tuple[Criteria, dict[int, str]]:
+async def _criteria(system: System, request: Request, sight: Sight) -> tuple[Criteria, dict[int, str]]:
     now = clock.now()
     query = parse(request.q)
     span = resolve(request.last or None, request.start or None, request.end or None, now)
-    named = await _names(system)
+    named = {id_: name for id_, name in (await _names(system)).items() if sight.sees(id_)}
     ids = {name: integration_id for integration_id, name in named.items()}
-    return Criteria(query, span, ids, now), named
+    return Criteria(query, span, ids, now, sight.only), named
 
 
 async def _names(system: System) -> dict[int, str]:
@@ -168,7 +169,7 @@ async def _names(system: System) -> dict[int, str]:
 
 
 async def _missing(system: System, span: TimeRange, named: Mapping[int, str]) -> tuple[list[GapInRange], list[str]]:
-    """The gaps in a range, and the integrations whose collection has not yet reached the range's end."""
+    """Of these integrations the gaps in a range, and those whose collection has not yet reached the range's end."""
 
     def read(connection: Connection) -> _Known:
         return _Known(
@@ -183,12 +184,13 @@ async def _missing(system: System, span: TimeRange, named: Mapping[int, str]) ->
     behind = [
         item.name
         for item in known.integrations
-        if item.enabled and _is_behind(system, item, known.positions.get(item.id), end)
+        if item.id in named and item.enabled and _is_behind(system, item, known.positions.get(item.id), end)
     ]
     late = clock.now() - INDEX_SLACK
-    unindexed = {named.get(id_, "?") for id_, since in known.unindexed.items() if since < late}
+    unindexed = {named[id_] for id_, since in known.unindexed.items() if id_ in named and since < late}
     behind += sorted(unindexed - set(behind))
-    return [GapInRange(named.get(gap.integration_id, "?"), gap) for gap in known.gaps], behind
+    seen = [gap for gap in known.gaps if gap.integration_id in named]
+    return [GapInRange(named[gap.integration_id], gap) for gap in seen], behind
 
 
 def _is_behind(system: System, item: Integration, position: journal.Position | None, end: datetime) -> bool:
@@ -200,7 +202,7 @@ def _is_behind(system: System, item: Integration, position: journal.Position | N
     return position.covered_until + usual < min(end, clock.now())
 
 
-def _row(found: Found, named: Mapping[int, str], *, masked: bool) -> dict[str, Any]:
+def _row(found: Found, named: Mapping[int, str], sight: Sight) -> dict[str, Any]:
     row = {
         "id": found.id,
         "time": clock.to_text(found.time),
@@ -209,6 +211,6 @@ def _row(found: Found, named: Mapping[int, str], *, masked: bool) -> dict[str, A
         "connector": found.connector,
         **{name: found.fields[name] for name in PLAIN},
         "raw": found.raw,
-        "masked": masked,
+        "masked": sight.masked,
     }
-    return masking.artifact(row) if masked else row
+    return masking.artifact(row) if sight.masked else row

@@ -12,6 +12,7 @@ from datetime import timedelta
 
 from conductor.core import clock
 from conductor.core.errors import NotFound, Refused, StorePaused
+from conductor.core.sight import Sight
 from conductor.operations import accounts, general, passwords
 from conductor.operations.accounts import HasDatabase
 from conductor.operations.general import General
@@ -93,7 +94,7 @@ async def who(system: HasDatabase, token: str, *, active: bool = True) -> User |
     if active and clock.now() - session.seen_at >= SEEN_EVERY:
         with suppress(StorePaused):  # nobody is refused because that cannot be noted
             await system.database.write(lambda connection: store.see_session(connection, digest))
-    return replace(user, masked=holds.masks(user.role))
+    return replace(user, sight=Sight(holds.masks(user.role)))
 
 
 async def why_ended(system: HasDatabase, token: str) -> str:

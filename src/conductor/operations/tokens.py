@@ -10,12 +10,13 @@ import ipaddress
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from conductor.core import addresses, clock
 from conductor.core.errors import Conflict, Forbidden, Invalid, StorePaused
 from conductor.operations.accounts import HasDatabase, digest
-from conductor.store import audit
+from conductor.store import audit, integrations
 from conductor.store import tokens as store
 from conductor.store.database import Connection
 from conductor.store.tokens import Token
@@ -34,6 +35,14 @@ SEEN_EVERY = timedelta(minutes=1)  # how exactly it is known when one was last u
 __all__ = ["Token"]
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A token, and the names of the integrations that it is limited to."""
+
+    token: Token
+    integrations: tuple[str, ...]
+
+
 class TokenRefused(Forbidden):
     """This API token is not known. Make one under Settings → API tokens."""
 
@@ -48,11 +57,24 @@ async def create(
     by: str,
     days: int = DAYS,
     networks: Sequence[str] = (),
+    only: Sequence[str] = (),
     address: str = "",
 ) -> tuple[Token, str]:
-    """Make one; the answer has the token itself, told this once. Raises Invalid."""
+    """Make one, of `only` these integrations if any are named; the answer has the token itself, told this once.
+
+    Raises Invalid.
+    """
     name = name.strip()
-    _check(name, scopes, days, networks)
+    known = {item.name: item.id for item in await system.database.read(integrations.everything)}
+    problems = _problems(name, scopes, days, networks)
+    unknown = [wanted for wanted in only if wanted not in known]
+    if unknown:
+        problems["integrations"] = f"There is no integration `{unknown[0][:60]}`."
+    elif only and "admin" in scopes:
+        problems["integrations"] = "A token that may do everything cannot be limited to some integrations."
+    if problems:
+        raise Invalid(problems)
+    ids = tuple(sorted({known[wanted] for wanted in only}))
     ordered = tuple(scope for scope in SCOPES if scope in scopes)
     allowed = tuple(str(ipaddress.ip_network(network, strict=False)) for network in networks)
     secret = _secret()
@@ -60,7 +82,14 @@ async def create(
 
     def work(connection: Connection) -> Token:
         made = store.add(
-            connection, digest(secret), name=name, scopes=ordered, networks=allowed, expires_at=ends, by=by
+            connection,
+            digest(secret),
+            name=name,
+            scopes=ordered,
+            networks=allowed,
+            integrations=ids,
+            expires_at=ends,
+            by=by,
         )
         return _written(connection, made, "token.created", by, address)
 
@@ -86,6 +115,7 @@ async def rotate(system: HasDatabase, token_id: int, *, by: str, address: str = 
             name=old.name,
             scopes=old.scopes,
             networks=old.networks,
+            integrations=old.integrations,
             expires_at=now + life,
             by=by,
         )
@@ -108,9 +138,14 @@ async def revoke(system: HasDatabase, token_id: int, *, by: str, address: str = 
     return await system.database.write(work)
 
 
-async def everyone(system: HasDatabase) -> list[Token]:
+async def everyone(system: HasDatabase) -> list[Told]:
     """All, the newest first; those that work no more too."""
-    return await system.database.read(store.everyone)
+    return await system.database.read(lambda connection: _told(connection, store.everyone(connection)))
+
+
+async def told(system: HasDatabase, token: Token) -> Told:
+    """A token with the names of its integrations."""
+    return (await system.database.read(lambda connection: _told(connection, [token])))[0]
 
 
 async def who(system: HasDatabase, secret: str, address: str) -> Token:
@@ -152,12 +187,21 @@ def _long_ago(moment: datetime) -> bool:
 
 def _written(connection: Connection, token: Token, action: str, by: str, address: str) -> Token:
     facts = {"id": token.id, "scopes": list(token.scopes), "networks": list(token.networks)}
+    if token.integrations:
+        facts["integrations"] = list(_told(connection, [token])[0].integrations)
     detail = {**facts, "expires_at": clock.to_text(token.expires_at)}
     audit.append(connection, by, action, token.name, detail, address=address)
     return token
 
 
-def _check(name: str, scopes: Sequence[str], days: int, networks: Sequence[str]) -> None:
+def _told(connection: Connection, found: Sequence[Token]) -> list[Told]:
+    limited = any(token.integrations for token in found)
+    known = integrations.everything(connection, removed=True) if limited else []
+    names = {item.id: item.name if item.removed_at is None else f"{item.name} (removed)" for item in known}
+    return [Told(token, tuple(sorted(names[id_] for id_ in token.integrations))) for token in found]
+
+
+def _problems(name: str, scopes: Sequence[str], days: int, networks: Sequence[str]) -> dict[str, str]:
     problems = {}
     if not (0 < len(name) <= 100 and name.isprintable()):
         problems["name"] = "Enter a name of 100 characters at most."
@@ -168,8 +212,7 @@ def _check(name: str, scopes: Sequence[str], days: int, networks: Sequence[str])
     wrong = [network for network in networks if not _is_network(network)]
     if wrong:
         problems["networks"] = f"`{wrong[0][:60]}` is no network. Enter for example 203.0.113.0/24, or one address."
-    if problems:
-        raise Invalid(problems)
+    return problems
 
 
 def _is_network(text: str) -> bool:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from conductor.core import clock
 from conductor.core.errors import Conflict, NotFound
+from conductor.core.sight import EVERYTHING, Sight
 from conductor.store import schema
 
 ADMIN = "admin"
@@ -34,7 +35,7 @@ class User:
     theme: str = "system"
     density: str = "roomy"
     keys: bool = True
-    masked: bool = False  # personal data is hidden from them; not kept, it follows from the role
+    sight: Sight = EVERYTHING  # not kept: it follows from the role, or from the token
 
 
 @dataclass(frozen=True, slots=True)

@@ -326,6 +326,7 @@ api_tokens = Table(
     Column("digest", LargeBinary, nullable=False, unique=True, comment="SHA-256 of the token"),
     Column("scopes", Text, nullable=False, comment="separated by spaces"),
     Column("networks", Text, nullable=False, comment="separated by spaces; empty for everywhere"),
+    Column("integrations", Text, nullable=False, server_default="", comment="ids separated by spaces; empty for all"),
     Column("created_at", BigInteger, nullable=False),
     Column("created_by", Text, nullable=False),
     Column("expires_at", BigInteger, nullable=False),

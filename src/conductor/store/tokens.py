@@ -18,12 +18,13 @@ _BY_DIGEST = select(_table).where(_table.c.digest == bindparam("wanted"))
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What a program signs in with. `networks` empty means from everywhere."""
+    """What a program signs in with. No `networks` means from everywhere, no `integrations` (ids) all of them."""
 
     id: int
     name: str
     scopes: tuple[str, ...]
     networks: tuple[str, ...]
+    integrations: tuple[int, ...]
     created_at: datetime
     created_by: str
     expires_at: datetime
@@ -46,6 +47,7 @@ def add(
     name: str,
     scopes: tuple[str, ...],
     networks: tuple[str, ...],
+    integrations: tuple[int, ...],
     expires_at: datetime,
     by: str,
 ) -> Token:
@@ -55,6 +57,7 @@ def add(
         "digest": digest,
         "scopes": " ".join(scopes),
         "networks": " ".join(networks),
+        "integrations": " ".join(map(str, integrations)),
         "created_at": clock.to_micros(clock.now()),
         "created_by": by,
         "expires_at": clock.to_micros(expires_at),
@@ -100,6 +103,7 @@ def _token(row: Row[Any]) -> Token:
     return Token(
         scopes=tuple(row.scopes.split()),
         networks=tuple(row.networks.split()),
+        integrations=tuple(map(int, row.integrations.split())),
         **{name: getattr(row, name) for name in ("id", "name", "created_by", "used_from")},
         **{name: _moment(getattr(row, name)) for name in moments},
     )

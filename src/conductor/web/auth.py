@@ -19,8 +19,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from conductor.core.errors import Forbidden
-from conductor.operations import accounts, general, sessions, tokens
+from conductor.core.errors import Forbidden, NotFound
+from conductor.core.sight import Sight
+from conductor.operations import accounts, general, integrations, sessions, tokens
 from conductor.operations.accounts import ADMIN, ANALYST, LOCAL, VIEWER, User
 from conductor.web import errors, scopes, security
 
@@ -50,8 +51,10 @@ class Requires:
         user = await current_user(request)
         if self.local and user is not LOCAL:
             raise Forbidden("This works on the server's own command line only.")
-        if self.role is not None and getattr(request.state, "token", None) is not None:
+        if user is not None and self.role is not None and getattr(request.state, "token", None) is not None:
             _check_scope(request)
+            if user.sight.only is not None:
+                await _check_reach(request, user.sight)
         elif self.role is not None:
             _check_role(user, self.role)
         if request.method not in security.SAFE_METHODS and not errors.is_api(request):
@@ -75,8 +78,9 @@ async def current_user(request: Request) -> User | None:
         token = await tokens.who(request.app.state.system, secret, client_address(request))
         request.state.token = token
         masked = (await general.read(request.app.state.system)).masks(ADMIN)
+        sight = Sight(masked, frozenset(token.integrations) or None)
         request.state.user = User(
-            0, f"token {token.name}", token.name, ADMIN, "UTC", True, token.created_at, masked=masked
+            0, f"token {token.name}", token.name, ADMIN, "UTC", True, token.created_at, sight=sight
         )
     elif not hasattr(request.state, "user"):
         given = session_token(request)
@@ -154,6 +158,15 @@ def _check_scope(request: Request) -> None:
     if not tokens.grants(request.state.token, wanted):
         given = ", ".join(request.state.token.scopes)
         raise Forbidden(f"This needs an API token with the scope {wanted}. This one has: {given}.")
+
+
+async def _check_reach(request: Request, sight: Sight) -> None:
+    """A token of some integrations reaches these, and nothing that is of all. Raises Forbidden, NotFound."""
+    path, name = request.url.path, request.path_params.get("name")
+    if path == scopes.METRICS or (name is None and request.method not in security.SAFE_METHODS):
+        raise Forbidden("This API token is limited to some integrations. Use one that is not.")
+    if name is not None and not sight.sees((await integrations.find(request.app.state.system, name)).id):
+        raise NotFound(f"There is no integration called {name}.")
 
 
 async def _check_form(request: Request) -> None:

@@ -97,7 +97,7 @@ class Opened:
 @router.get(EVENTS + "/{id}")
 async def page(request: Request, user: Viewer, id: str) -> Response:
     """The permanent page of one event. Raises NotFound."""
-    row = await search.get(request.app.state.system, id, masked=user.masked)
+    row = await search.get(request.app.state.system, id, user.sight)
     return pages(request).answer(request, "event.html", opened=opened(row))
 
 

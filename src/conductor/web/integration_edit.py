@@ -123,7 +123,7 @@ async def _previewed(system: System, form: Form, typed: Typed, user: User, name:
     """The form with the source's newest events below it, or with why they could not be read."""
     try:
         slug, values = form.connector.slug, typed.values
-        seen = await previews.preview(system, slug, values, by=user.email, name=name, masked=user.masked)
+        seen = await previews.preview(system, slug, values, by=user.email, name=name, masked=user.sight.masked)
     except SourceError as error:
         return replace(form, unread=Told(error.code, str(error), error.facts))
     return replace(form, preview=seen)

@@ -102,7 +102,7 @@ async def show(
 async def show_poll(request: Request, user: Viewer, name: str, poll: Id) -> Response:
     """One poll, down to its requests."""
     system = request.app.state.system
-    found, exchanges = await history.one_poll(system, name, poll, masked=user.masked)
+    found, exchanges = await history.one_poll(system, name, poll, masked=user.sight.masked)
     context: dict[str, Any] = {
         "name": name,
         "poll": found,

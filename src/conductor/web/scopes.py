@@ -5,12 +5,13 @@ from __future__ import annotations
 from conductor.web.security import SAFE_METHODS
 
 API = "/api/v1"
-_SOURCES = (f"{API}/integrations", f"{API}/status", f"{API}/openapi.json", "/metrics")
+METRICS = "/metrics"
+_SOURCES = (f"{API}/integrations", f"{API}/status", f"{API}/openapi.json", METRICS)
 
 
 def takes_tokens(path: str) -> bool:
     """Whether programs ask there; pages want a session."""
-    return path.startswith("/api/") or path == "/metrics"
+    return path.startswith("/api/") or path == METRICS
 
 
 def needed(method: str, path: str) -> str:

@@ -85,8 +85,8 @@ async def _answer(request: Request, user: Viewer, view: View) -> Response:
     try:
         async with request.app.state.turns.take(user.email):
             asked = view.request
-            finding = search.search(system, asked, masked=user.masked)
-            result, count = await asyncio.gather(finding, search.count(system, asked))
+            finding = search.search(system, asked, user.sight)
+            result, count = await asyncio.gather(finding, search.count(system, asked, user.sight))
         await auditing.searched(system, user, asked, auth.client_address(request))
         context |= {"result": result, "count": count, "entries": entries(result)}
         context["empty"] = None if result.rows else await _why_empty(request, result)
@@ -101,7 +101,7 @@ async def _opened(request: Request, user: User, view: View) -> event.Opened | No
     if not view.open:
         return None
     try:
-        return event.opened(await search.get(request.app.state.system, view.open, masked=user.masked))
+        return event.opened(await search.get(request.app.state.system, view.open, user.sight))
     except NotFound as error:
         return event.missing(view.open, str(error))
 

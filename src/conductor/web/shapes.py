@@ -20,7 +20,7 @@ from conductor.operations.invitations import Invitation
 from conductor.operations.previews import Preview
 from conductor.operations.search import GapInRange, Result, raw_object
 from conductor.operations.statuses import Status
-from conductor.operations.tokens import Token
+from conductor.operations.tokens import Told
 from conductor.operations.workers import Working
 from conductor.store.deliveries import Delivery
 from conductor.store.vault import Stored
@@ -147,11 +147,17 @@ def preview(found: Preview) -> bytes:
     return msgspec.json.encode({"events": events, "requests": found.requests})
 
 
-def token(found: Token) -> dict[str, Any]:
+def token(found: Told) -> dict[str, Any]:
     """One API token, without its secret part."""
-    lists = {"scopes": list(found.scopes), "networks": list(found.networks)}
-    moments = _times(found, "created_at expires_at used_at revoked_at")
-    return _plain(found, "id name state created_by used_from") | lists | moments
+    stored = found.token
+    lists = {name: list(getattr(stored, name)) for name in ("scopes", "networks")}
+    moments = _times(stored, "created_at expires_at used_at revoked_at")
+    return (
+        _plain(stored, "id name state created_by used_from")
+        | lists
+        | {"integrations": list(found.integrations)}
+        | moments
+    )
 
 
 def channel(found: channels.Standing) -> dict[str, Any]:

@@ -33,7 +33,7 @@ async def create(request: Request, user: Admin) -> Response:
     typed = await forms.values(request)
     chosen = [scope for scope in tokens.SCOPES if f"scope-{scope}" in typed]
     days = int(typed["days"]) if typed.get("days", "").isdecimal() and len(typed["days"]) < 6 else 0
-    networks, address = typed.get("networks", "").replace(",", " ").split(), auth.client_address(request)
+    networks, only = (typed.get(name, "").replace(",", " ").split() for name in ("networks", "integrations"))
     try:
         made = await tokens.create(
             request.app.state.system,
@@ -41,8 +41,9 @@ async def create(request: Request, user: Admin) -> Response:
             chosen,
             days=days,
             networks=networks,
+            only=only,
             by=user.email,
-            address=address,
+            address=auth.client_address(request),
         )
     except Invalid as error:
         return await _page(request, form=Filled(typed, error.fields), status=422)

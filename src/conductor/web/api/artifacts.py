@@ -38,7 +38,7 @@ async def find(request: Request, user: Viewer, asked: Asked) -> Response:
     """The newest matches; `next` is the `after` of the next page."""
     state = request.app.state
     async with state.turns.take(user.email):
-        found = await search.search(state.system, asked, masked=user.masked)
+        found = await search.search(state.system, asked, user.sight)
     await auditing.searched(state.system, user, asked, auth.client_address(request))
     return _json(shapes.result(found))
 
@@ -48,7 +48,7 @@ async def count(request: Request, user: Viewer, asked: Asked) -> Response:
     """How many match, exactly."""
     state = request.app.state
     async with state.turns.take(user.email):
-        number = await search.count(state.system, asked)
+        number = await search.count(state.system, asked, user.sight)
     await auditing.searched(state.system, user, asked, auth.client_address(request))
     return _json({"count": number})
 
@@ -56,7 +56,7 @@ async def count(request: Request, user: Viewer, asked: Asked) -> Response:
 @router.get("/{id}")
 async def get(request: Request, user: Viewer, id: str) -> Response:
     """One event."""
-    return _json(shapes.artifact(await search.get(request.app.state.system, id, masked=user.masked)))
+    return _json(shapes.artifact(await search.get(request.app.state.system, id, user.sight)))
 
 
 @router.post("/{id}/unmask")
@@ -72,9 +72,9 @@ async def evidence(request: Request, user: Viewer, id: str) -> Response:
 
     A batch has other events too, so it is refused to those from whom personal data is hidden.
     """
-    if user.masked:
+    if user.sight.masked:
         raise Forbidden("Personal data is hidden from your role, and evidence cannot be without it.")
-    return _json(await proof.of_event(request.app.state.system, id))
+    return _json(await proof.of_event(request.app.state.system, id, user.sight))
 
 
 def _json(content: Any) -> Response:

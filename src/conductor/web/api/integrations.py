@@ -71,7 +71,8 @@ class Closed(Body):
 async def list_all(request: Request, user: Viewer) -> dict[str, Any]:
     """All integrations with their health."""
     found = await statuses.overview(request.app.state.system)
-    return {"integrations": [shapes.integration(item) for item in found]}
+    seen = [item for item in found if user.sight.sees(item.integration.id)]
+    return {"integrations": [shapes.integration(item) for item in seen]}
 
 
 @router.post("", status_code=201)
@@ -128,7 +129,7 @@ async def preview(request: Request, user: Admin, body: Tested) -> Response:
     """The newest ten records beside their fields. Nothing is stored; `requests` were made."""
     system = request.app.state.system
     seen = await previews.preview(
-        system, body.connector or "", body.config, by=user.email, name=body.name, masked=user.masked
+        system, body.connector or "", body.config, by=user.email, name=body.name, masked=user.sight.masked
     )
     return Response(shapes.preview(seen), media_type="application/json")
 
@@ -206,7 +207,7 @@ async def polls(
 @router.get("/{name}/polls/{poll}")
 async def one_poll(request: Request, user: Viewer, name: str, poll: Id) -> dict[str, Any]:
     """One poll with its requests, which are kept for a week; secrets are removed from them."""
-    found, exchanges = await history.one_poll(request.app.state.system, name, poll, masked=user.masked)
+    found, exchanges = await history.one_poll(request.app.state.system, name, poll, masked=user.sight.masked)
     return shapes.poll(found) | {"exchanges": [shapes.exchange(item) for item in exchanges]}
 
 

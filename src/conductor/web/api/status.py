@@ -18,7 +18,7 @@ router = APIRouter(prefix="/api/v1", tags=["status"])
 async def status(request: Request, user: Viewer) -> dict[str, Any]:
     """Every source with its health, and the gaps of all that are open, or lost and not closed yet."""
     system = request.app.state.system
-    found = await statuses.overview(system)
+    found = [item for item in await statuses.overview(system) if user.sight.sees(item.integration.id)]
     return {
         "schema": "conductor.status/1",
         "workers": [shapes.working(item) for item in await workers.living(request.app.state.system)],

@@ -18,12 +18,13 @@ router = APIRouter(prefix="/api/v1/tokens", tags=["tokens"])
 
 
 class NewToken(Body):
-    """A new token. Without networks it may come from everywhere."""
+    """A new token. Without networks it may come from everywhere; without integrations it reaches all."""
 
     name: str
     scopes: list[str]
     days: int = tokens.DAYS
     networks: list[str] = pydantic.Field(default_factory=list)
+    integrations: list[str] = pydantic.Field(default_factory=list)
 
 
 @router.get("")
@@ -35,30 +36,31 @@ async def list_all(request: Request, user: Admin) -> dict[str, Any]:
 @router.post("", status_code=201)
 async def create(request: Request, user: Admin, body: NewToken) -> dict[str, Any]:
     """Make a token. `token` is told this once."""
+    system = request.app.state.system
     made, secret = await tokens.create(
-        request.app.state.system,
+        system,
         body.name,
         body.scopes,
         days=body.days,
         networks=body.networks,
+        only=body.integrations,
         by=user.email,
         address=auth.client_address(request),
     )
-    return shapes.token(made) | {"token": secret}
+    return shapes.token(await tokens.told(system, made)) | {"token": secret}
 
 
 @router.post("/{token_id}/rotate", status_code=201)
 async def rotate(request: Request, user: Admin, token_id: Id, body: Nothing) -> dict[str, Any]:
     """Make a successor. The old one works for another 24 hours at the most."""
-    made, secret = await tokens.rotate(
-        request.app.state.system, token_id, by=user.email, address=auth.client_address(request)
-    )
-    return shapes.token(made) | {"token": secret}
+    system = request.app.state.system
+    made, secret = await tokens.rotate(system, token_id, by=user.email, address=auth.client_address(request))
+    return shapes.token(await tokens.told(system, made)) | {"token": secret}
 
 
 @router.delete("/{token_id}")
 async def revoke(request: Request, user: Admin, token_id: Id) -> dict[str, Any]:
     """It works no more."""
-    return shapes.token(
-        await tokens.revoke(request.app.state.system, token_id, by=user.email, address=auth.client_address(request))
-    )
+    system = request.app.state.system
+    revoked = await tokens.revoke(system, token_id, by=user.email, address=auth.client_address(request))
+    return shapes.token(await tokens.told(system, revoked))
