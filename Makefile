@@ -12,9 +12,11 @@ demo: .venv/runtime.stamp
 run: .venv/runtime.stamp
 	@$(BIN)/conductor serve
 
+# In two processes, since most tests wait for something. TESTS=0 runs them one after another in this one.
+TESTS ?= 2
 test: .venv/dev.stamp
 	@sh tools/test_tools.sh
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(TESTS) --dist worksteal
 
 check: .venv/dev.stamp
 	$(BIN)/ruff check .
