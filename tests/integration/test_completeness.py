@@ -182,11 +182,15 @@ def test_a_lost_gap_is_told_until_a_person_closes_it_and_searches_tell_it_for_ev
             await catch_up(it)
             await integrations.set_enabled(it.system, "prod", True, by="ana")
             told = await statuses.status(it.system, "prod")
-            assert (told.health.state, told.health.code, told.lost_gaps) == (State.ATTENTION, "gap.lost", 1)
+            assert (told.health.state, told.health.code, told.lost_gaps) == (
+                State.ATTENTION,
+                "auth0.checkpoint.expired",
+                1,
+            )
             (gap,) = await gap_list(it)
             closed = await integrations.close_gap(it.system, "prod", gap.id, note="the outage of May", by="ana")
             assert (closed.state, closed.note, closed.closed_by) == ("lost", "the outage of May", "ana")
-            assert (await statuses.status(it.system, "prod")).health.code != "gap.lost"
+            assert (await statuses.status(it.system, "prod")).health.code != "auth0.checkpoint.expired"
             found = await search.search(it.system, search.Request(last="7d"))
             assert [item.gap.id for item in found.gaps] == [gap.id]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import html
 import re
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -25,9 +26,12 @@ from worlds import Collecting, collecting, run
 
 from conductor.cli import main
 from conductor.core import clock
-from conductor.operations import integrations
+from conductor.core.schedule import Span
+from conductor.operations import integrations, statuses
 from conductor.simulator.faults import Fault
 from conductor.simulator.tenant import TenantSpec
+from conductor.store import gaps
+from conductor.store.database import Connection
 from conductor.web import server
 from conductor.web.app import create_app
 
@@ -97,6 +101,13 @@ TOLD = {
         ("Enter the `….auth0.com` tenant domain.",),
         change={"host": "acme.example", "aliases": (), "custom_domain": "localhost"},
     ),
+    "auth0.token.other": Told(
+        "Auth0 refused to issue a token: not_on_sundays.",
+        'It said: "Nobody signs in on Sundays". This is not one of Auth0\'s standard errors; a Credentials Exchange Action '
+        "or Hook in your tenant may have produced it. Check Auth0 → Monitoring → Logs for Failed Exchange at {time}.",
+        ("Check Auth0 → Monitoring → Logs for Failed Exchange at {time}.",),
+        faults=(Fault("denied_by_action", endpoint="token"),),
+    ),
     "auth0.rate.limited": Told(
         "Auth0 asked us to slow down.",
         "Limit {limit}, reset at {reset}. We wait and continue from the saved position; nothing is skipped. If this "
@@ -157,6 +168,15 @@ TOLD = {
         shape="▲",
         config={"domain": "no-such-tenant.invalid", "tenant_domain": "acme.us.auth0.com"},
     ),
+    "net.dns.timeout": Told(
+        "DNS did not answer.",
+        "There was no reply in 5 s. This is usually a network fault here, not at the vendor. Collection resumes by "
+        "itself.",
+        ("Check this server's DNS.",),
+        shape="▲",
+        config={"domain": "acme.us.auth0.com"},
+        peer="dns",
+    ),
     "net.connect.blocked": Told(
         "{domain} cannot be reached on port 9.",
         "A firewall probably blocks it. Allow outbound TCP 9 from this server to {domain}, or set a proxy under "
@@ -215,8 +235,12 @@ TOLD = {
 
 
 @pytest.mark.parametrize("code", TOLD)
-def test_a_fault_is_told_alike_everywhere(tmp_path: Path, code: str, authority: trustme.CA) -> None:
+def test_a_fault_is_told_alike_everywhere(
+    tmp_path: Path, code: str, authority: trustme.CA, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told = TOLD[code]
+    if told.peer == "dns":
+        monkeypatch.setattr(socket, "getaddrinfo", no_resolver)
 
     async def work() -> None:
         async with (
@@ -236,6 +260,11 @@ def test_a_fault_is_told_alike_everywhere(tmp_path: Path, code: str, authority: 
                 await _compare(code, told, values, ask)
 
     run(work)
+
+
+def no_resolver(host: str, *rest: Any, **more: Any) -> Any:
+    """What the C library says when it has waited for its server in vain."""
+    raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
 
 @asynccontextmanager
@@ -286,6 +315,170 @@ def test_a_wrong_clock_and_too_many_permissions_are_told_though_all_works(tmp_pa
                 )
                 form = (await ask.form(f"{LIST}/prod", {"name": "prod", "do": "test", "polling_interval": "5"})).text
                 assert _text(excess["detail"]) in _text(form)
+
+    run(work)
+
+
+def test_a_custom_domain_without_its_tenant_domain_is_told_by_the_test(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with collecting(tmp_path, TenantSpec(history=5)) as it, asking(it) as ask:
+            await it.add(domain="login.acme.invalid")
+            (step,) = [
+                step
+                for step in (await ask.post(f"{API}/test", {"name": "prod"})).json()["steps"]
+                if step["code"] == "auth0.domain.custom"
+            ]
+            assert step["state"] == "warning"
+            assert step["detail"] == (
+                "Auth0 issues the token on your custom domain, but the API's name stays `https://TENANT.auth0.com/api/v2/`."
+                " Enter Tenant domain, from Auth0 → Settings. Or use the tenant domain for both: simplest and works the "
+                "same."
+            )
+            form = (await ask.form(f"{LIST}/prod", {"name": "prod", "do": "test", "polling_interval": "5"})).text
+            assert _text(step["detail"]) in _text(form)
+            _, printed = await ask.cli("integration", "test", "prod")
+            assert step["text"] in printed
+            assert step["fix"][0] in printed
+
+    run(work)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What holds of a source without a fault of its last poll, and its words; made by `arrange`."""
+
+    arrange: Callable[[Collecting], Awaitable[None]]
+    shape: str
+    sentence: str
+    body: str = ""
+    fix: tuple[str, ...] = ()
+    history: int = 5
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+async def _nothing_yet(it: Collecting) -> None:
+    for endpoint in ("logs", "search"):
+        it.world.faults.add(Fault("empty", endpoint=endpoint))
+    await it.poll()
+
+
+async def _off(it: Collecting) -> None:
+    await it.poll()
+    await integrations.set_enabled(it.system, "prod", False, by="ana")
+
+
+async def _old_position(it: Collecting) -> None:
+    """Read until 20 hours ago of the 24 that the plan keeps, and nothing since."""
+    await it.poll()
+    it.world.faults.add(Fault("server_error", endpoint="any"))
+    await it.poll()
+    await it.system.database.write(_twenty_hours_later)
+
+
+def _twenty_hours_later(connection: Connection) -> None:
+    past = 20 * 3600 * 1_000_000
+    connection.exec_driver_sql(f"UPDATE checkpoints SET time = time - {past}, covered_until = covered_until - {past}")
+
+
+async def _secret_of_another_key(it: Collecting) -> None:
+    zeros = "00" * 64
+    await it.system.database.write(
+        lambda connection: connection.exec_driver_sql(f"UPDATE secrets SET sealed = x'{zeros}'")
+    )
+    running = asyncio.create_task(it.system.supervisor.run())
+    while (await statuses.status(it.system, "prod")).last is None:
+        await asyncio.sleep(0.02)
+    it.system.supervisor.stop()
+    await running
+
+
+async def _full(it: Collecting) -> None:
+    await it.poll()
+    it.system.database.low = True
+
+
+async def _gone(it: Collecting) -> None:
+    await it.poll()
+    ends = clock.now() - timedelta(hours=1)
+    lost = Span(ends - timedelta(hours=30), ends)
+
+    def lose(connection: Connection) -> None:
+        gaps.lose(connection, gaps.record(connection, 1, lost.begins, lost.ends, "checkpoint.expired").id, lost)
+
+    await it.system.database.write(lose)
+
+
+STANDING = {
+    "auth0.data.none.new": Standing(
+        _nothing_yet,
+        "○",
+        "Connected. Auth0 has no events yet.",
+        "Our own sign-in should appear within a few minutes. Or sign in to any application of this tenant; the event "
+        "appears here within about {wait}. Auth0 says events may arrive with some delay.",
+        ("Sign in to any application of this tenant; the event appears here within about {wait}.",),
+        history=0,
+    ),
+    "source.disabled": Standing(_off, "○", "Off since {day}, by ana. Turn on before {loss_time} to lose nothing."),
+    "auth0.checkpoint.expiring": Standing(
+        _old_position,
+        "■",
+        "Events will be lost from {loss_time} ({countdown}).",
+        "Our position is {age} old and your plan keeps logs for 24 h 0 min. Fix the problem above first.",
+        ("Fix the problem above first.",),
+        config={"plan": "starter"},
+    ),
+    "auth0.checkpoint.expired": Standing(
+        _gone,
+        "▲",
+        "Some events are gone: {from} – {to}.",
+        "Conductor could not collect for 31 h 0 min, and Auth0 deletes events after 30 d 0 h. We continue from the oldest "
+        "event that still exists, {oldest}. The gap is marked in search and exports. Other copies, such as an Auth0 log "
+        "stream, may still have them.",
+        ("Look at the gap, and close it with a note when you know what it means.",),
+    ),
+    "local.secret.unreadable": Standing(
+        _secret_of_another_key,
+        "■",
+        "Failed: the saved secret cannot be decrypted.",
+        "The key file {path} changed or was not restored with the backup. Restore it, or enter the secret again.",
+        ("Restore the key file {path}.", "Or enter the secret again."),
+    ),
+    "local.storage.full": Standing(
+        _full,
+        "■",
+        "Failed: collection is paused: the disk is full.",
+        "The position is saved; events stay at the vendor until {loss_time}. Free space or shorten retention.",
+        ("Free space.", "Or shorten retention with `--retention-days`."),
+    ),
+}
+
+
+@pytest.mark.parametrize("code", STANDING)
+def test_what_holds_is_told_alike_by_tile_api_and_command_line(tmp_path: Path, code: str) -> None:
+    told = STANDING[code]
+
+    async def work() -> None:
+        async with collecting(tmp_path, TenantSpec(history=told.history)) as it:
+            await it.add(**told.config)
+            await integrations.set_enabled(it.system, "prod", True, by="test")
+            await told.arrange(it)
+            async with asking(it) as ask:
+                api = (await ask.get(f"{API}/prod")).json()["health"]
+                assert (api["code"], api["shape"]) == (code, told.shape)
+                for wanted, words in ((told.sentence, api["sentence"]), (told.body, api["detail"])):
+                    _is(wanted, words, it.values())
+                for wanted, words in zip(told.fix, api["fix"], strict=True):
+                    _is(wanted, words, it.values())
+                page = _text((await ask.get(f"{LIST}/prod")).text)
+                (_, status), (_, shown) = await ask.cli("status"), await ask.cli("integration", "show", "prod")
+                calm = told.shape == "○"  # what nobody needs to mend is not told among the sources
+                for text in (page, _text((await ask.get(LIST)).text), shown, *(() if calm else (status,))):
+                    assert api["sentence"].replace("`", "") in text.replace("`", "")
+                for words in (api["detail"], *api["fix"]):
+                    assert _text(words) in page
+                for step in () if calm else api["fix"]:
+                    assert f"Fix: {step}" in status
+                    assert f"Fix: {step}" in shown
 
     run(work)
 

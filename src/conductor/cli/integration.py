@@ -283,6 +283,8 @@ def _short(value: Any) -> str:
 def _print_steps(steps: Any) -> None:
     for step in steps:
         click.echo(f"  {MARKS[step['state']]} {step['name']:<9}{exits.plain(step['text'])}", err=True)
+        for line in step.get("fix", ()) if step["state"] == "warning" else ():  # what failed is told after all steps
+            click.echo(f"    Fix: {exits.plain(line)}", err=True)
 
 
 def _print_advice(step: Mapping[str, Any]) -> None:

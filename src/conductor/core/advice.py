@@ -19,7 +19,7 @@ _NETWORK = {
     "net.dns.timeout": Advice(
         "DNS did not answer.",
         "There was no reply in 5 s. This is usually a network fault here, not at the vendor. Collection resumes "
-        "by itself; no events are lost until {loss_time}.",
+        "by itself. No events are lost until {loss_time}.",
         ("Check this server's DNS.",),
         "DNS silent",
     ),

@@ -14,7 +14,6 @@ from typing import Any
 
 from conductor.core.connector import Advice
 from conductor.core.poll import OK, Poll
-from conductor.core.schedule import Span
 
 SLACK = timedelta(seconds=60)
 LONG_FAULT = timedelta(minutes=30)
@@ -82,6 +81,16 @@ class Silence:
 
 
 @dataclass(frozen=True, slots=True)
+class Lost:
+    """What is gone for good: from the first gap's begin to the last one's end. `outage` is how long nothing
+    was collected when the vendor's retention overtook us, None when they are gone for another reason."""
+
+    begins: datetime
+    ends: datetime
+    outage: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What health is judged from. Times are UTC; `last` is the last finished live poll; `empty` before the first event
     ever."""
@@ -99,7 +108,7 @@ class Facts:
     covered_until: datetime | None = None
     loss_at: datetime | None = None
     open_gaps: int = 0
-    lost: Span | None = None
+    lost: Lost | None = None
     came_late: int = 0
     storage_full: bool = False
     vendor: str = "The vendor"
@@ -143,9 +152,9 @@ def findings(facts: Facts, advice: Callable[[str], Advice | None]) -> list[Healt
         _fault(facts, advice),
         _storage(facts, advice),
         _loss(facts, advice),
-        _lost(facts),
-        _gap(facts),
-        _late(facts),
+        _lost(facts, advice),
+        _gap(facts, advice),
+        _late(facts, advice),
         _age(facts),
     )
     return [finding for finding in (*found, *_notices(facts, advice)) if finding]
@@ -282,27 +291,38 @@ def _loss(facts: Facts, advice: Callable[[str], Advice | None]) -> Health | None
     return None
 
 
-def _gap(facts: Facts) -> Health | None:
+def _gap(facts: Facts, advice: Callable[[str], Advice | None]) -> Health | None:
     if not facts.open_gaps:
         return None
     noun = "1 open gap" if facts.open_gaps == 1 else f"{facts.open_gaps} open gaps"
-    return Health(State.ATTENTION, f"{noun}: some events were not collected.", "gap.open")
+    return _told("gap.open", f"{noun}: some events were not collected.", advice)
 
 
-def _lost(facts: Facts) -> Health | None:
+def _lost(facts: Facts, advice: Callable[[str], Advice | None]) -> Health | None:
     """Told until a person closes the gap."""
-    if facts.lost is None:
+    lost = facts.lost
+    if lost is None:
         return None
-    sentence = f"Some events are gone: {_moment(facts.lost.begins)} – {_moment(facts.lost.ends)}."
-    return Health(State.ATTENTION, sentence, "gap.lost", facts.lost.ends)
+    sentence = f"Some events are gone: {_moment(lost.begins)} – {_moment(lost.ends)}."
+    if lost.outage is None:
+        return replace(_told("gap.lost", sentence, advice), since=lost.ends)
+    code, text = _vendors_own(facts, "checkpoint.expired", advice)
+    known = {"from": _moment(lost.begins), "to": _moment(lost.ends), "oldest": _moment(lost.ends)}
+    known |= {"duration": duration(lost.outage), "retention": duration(facts.retention)}
+    return replace(_worded(State.ATTENTION, code, text, known), sentence=sentence, since=lost.ends)
 
 
-def _late(facts: Facts) -> Health | None:
+def _late(facts: Facts, advice: Callable[[str], Advice | None]) -> Health | None:
     if not facts.came_late:
         return None
     noun = "1 event" if facts.came_late == 1 else f"{facts.came_late:,} events"
     were = "was" if facts.came_late == 1 else "were"
-    return Health(State.ATTENTION, f"{noun} came later than the overlap waits, and {were} collected.", "events.late")
+    return _told("events.late", f"{noun} came later than the overlap waits, and {were} collected.", advice)
+
+
+def _told(code: str, sentence: str, advice: Callable[[str], Advice | None]) -> Health:
+    """Something that needs attention, with its text, which names no facts."""
+    return replace(_worded(State.ATTENTION, code, advice(code) or Advice(sentence), {}), sentence=sentence)
 
 
 def _age(facts: Facts) -> Health | None:

@@ -12,9 +12,9 @@ from conductor.core.connector import Connector
 from conductor.core.health import Health
 from conductor.core.integration import Integration
 from conductor.core.poll import Gap, Poll
-from conductor.core.schedule import Span
 from conductor.operations import configs
 from conductor.operations.system import System
+from conductor.signal_client.poller import OUTAGE
 from conductor.store import backfills, gaps, hours, integrations, journal, polls
 from conductor.store.database import Connection
 from conductor.store.vault import Stored
@@ -199,7 +199,7 @@ def _facts(system: System, integration: Integration, read: _Read) -> health.Fact
         covered_until=covered,
         loss_at=schedule.loss_at(retention, checkpoint, covered),
         open_gaps=len(read.gaps) - len(lost),
-        lost=Span(min(gap.begins for gap in lost), max(gap.ends for gap in lost)) if lost else None,
+        lost=_lost(lost) if lost else None,
         came_late=read.came_late,
         storage_full=system.database.full,
         vendor=system.catalog.get(integration.connector).title,
@@ -207,6 +207,12 @@ def _facts(system: System, integration: Integration, read: _Read) -> health.Fact
         empty=read.empty,
         silence=read.silence,
     )
+
+
+def _lost(found: Sequence[Gap]) -> health.Lost:
+    outages = [gap.found_at - gap.begins for gap in found if gap.cause == OUTAGE]
+    begins, ends = min(gap.begins for gap in found), max(gap.ends for gap in found)
+    return health.Lost(begins, ends, max(outages) if len(outages) == len(found) else None)
 
 
 def _next_poll_at(

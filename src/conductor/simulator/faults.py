@@ -222,6 +222,10 @@ def _crashed_extension(fault: Fault, request: Request, answer: Answer) -> Reply:
     return oauth_error(500, "server_error", "Script generated an unhandled asynchronous exception.")
 
 
+def _denied_by_action(fault: Fault, request: Request, answer: Answer) -> Reply:
+    return oauth_error(400, "not_on_sundays", "Nobody signs in on Sundays")
+
+
 KINDS: dict[str, Callable[[Fault, Request, Answer], Reply]] = {
     "rate_limited": _rate_limited,
     "server_error": _server_error,
@@ -251,4 +255,5 @@ KINDS: dict[str, Callable[[Fault, Request, Answer], Reply]] = {
     "wrong_audience": _wrong_audience,
     "quota": _quota,
     "crashed_extension": _crashed_extension,
+    "denied_by_action": _denied_by_action,
 }

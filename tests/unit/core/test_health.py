@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from conductor.core import health
 from conductor.core.connector import Advice
-from conductor.core.health import Facts, Health, State
+from conductor.core.health import Facts, Health, Lost, State
 from conductor.core.poll import Poll
-from conductor.core.schedule import Span
 
 NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -75,8 +74,9 @@ def test_the_loss_clock_goes_on_while_it_is_off(loss: datetime, told: str) -> No
 
 
 def test_a_lost_gap_and_late_records_are_told() -> None:
-    lost = judge(lost=Span(NOW - DAY, NOW - DAY / 2))
+    lost = judge(lost=Lost(NOW - DAY, NOW - DAY / 2))
     assert (lost.state, lost.code) == (State.ATTENTION, "gap.lost")
+    assert judge(lost=Lost(NOW - DAY, NOW - DAY / 2, DAY)).code == "checkpoint.expired"
     assert lost.sentence == f"Some events are gone: {NOW - DAY:%-d %b %H:%M} UTC – {NOW - DAY / 2:%-d %b %H:%M} UTC."
     late = judge(came_late=3)
     assert late.state is State.ATTENTION
@@ -128,7 +128,7 @@ def test_what_stands_behind_a_loss_is_told_with_its_times() -> None:
     assert (behind.sentence, behind.since) == ("Behind: events are safe for 36 h 0 min.", NOW)
     assert judge(loss_at=NOW - DAY).since == NOW - DAY
     assert judge(came_late=1).sentence == "1 event came later than the overlap waits, and was collected."
-    assert (judge(came_late=1200).code, judge(lost=Span(NOW - DAY, NOW)).since) == ("events.late", NOW)
+    assert (judge(came_late=1200).code, judge(lost=Lost(NOW - DAY, NOW)).since) == ("events.late", NOW)
 
 
 @pytest.mark.parametrize(

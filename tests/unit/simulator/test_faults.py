@@ -122,6 +122,7 @@ def test_an_expired_checkpoint_needs_a_checkpoint(desk):
         ("wrong_audience", 403, "access_denied"),
         ("quota", 429, "too_many_requests"),
         ("crashed_extension", 500, "server_error"),
+        ("denied_by_action", 400, "not_on_sundays"),
     ],
 )
 def test_the_token_endpoint_has_faults_of_its_own(desk, body, kind, status, error):

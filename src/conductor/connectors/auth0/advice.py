@@ -225,12 +225,11 @@ _POSITION: dict[str, Advice] = {
     "auth0.checkpoint.expired": Advice(
         title="Some events are gone: {from} – {to}.",
         body=(
-            "Conductor could not collect for {duration} ({cause}) and Auth0 deletes events after {retention}. About "
-            "{estimate} events are missing (from the hours around). We continue from the oldest event that still "
-            "exists, {oldest}. The gap is marked in search and exports. "
-            "Ways to get them: an Auth0 log stream or backup you may have → `conductor import`."
+            "Conductor could not collect for {duration}, and Auth0 deletes events after {retention}. We continue from "
+            "the oldest event that still exists, {oldest}. The gap is marked in search and exports. "
+            "Other copies, such as an Auth0 log stream, may still have them."
         ),
-        fix=("Ways to get them: an Auth0 log stream or backup you may have → `conductor import`.",),
+        fix=("Look at the gap, and close it with a note when you know what it means.",),
         short="events lost",
     ),
 }

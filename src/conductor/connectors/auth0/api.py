@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from conductor.connectors.auth0.config import TenantConfig
+from conductor.core import clock
 from conductor.core.errors import (
     CredentialsRejected,
     PermissionMissing,
@@ -111,7 +112,8 @@ class Api:
             return PermissionMissing(code="auth0.token.granttype", **facts)
         if "not authorized to access" in error.description or error.description.startswith("Client is not authorized"):
             return PermissionMissing(code="auth0.token.nogrant", **facts)
-        return CredentialsRejected(code="auth0.token.other", **facts)
+        at = f"{clock.now():%-d %b %H:%M:%S} UTC"
+        return CredentialsRejected(code="auth0.token.other", time=at, **facts)
 
     def _scope_missing(self, token: Token) -> PermissionMissing:
         scopes = ", ".join(token.scopes or ()) or "none"
