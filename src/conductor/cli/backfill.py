@@ -113,23 +113,23 @@ def _only(found: list[Mapping[str, Any]], deed: str) -> int:
 
 
 def _row(item: Mapping[str, Any]) -> tuple[str, ...]:
-    from conductor.core import health
+    from conductor.core import wording
 
     covered = item["covered"]
     full = round(covered * BAR)
-    left = "" if item["left_seconds"] is None else health.duration(timedelta(seconds=item["left_seconds"]))
+    left = "" if item["left_seconds"] is None else wording.duration(timedelta(seconds=item["left_seconds"]))
     bar = f"{item['begins'][:16]} {'▮' * full}{'▯' * (BAR - full)} {item['ends'][:16]}"
     counts = (f"{item['fetched']:,}", f"{item['new']:,}")
     return (str(item["id"]), item["cause"], item["state"], f"{covered:.0%}", bar, *counts, left)
 
 
 def _cost(known: Mapping[str, Any]) -> str:
-    from conductor.core import health
+    from conductor.core import wording
 
     span = f"{known['begins'][:16]}Z to {known['ends'][:16]}Z"
     if known["requests"] is None:
         return f"{span}. How much that is will show itself: too little is collected yet to tell."
-    takes = health.duration(timedelta(seconds=known["takes_seconds"]))
+    takes = wording.duration(timedelta(seconds=known["takes_seconds"]))
     return (
         f"{span}: about {known['events']:,} events, {known['requests']:,} requests, "
         f"{takes} at {known['share']} % of the limit."

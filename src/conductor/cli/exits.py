@@ -74,7 +74,7 @@ def plain(text: str) -> str:
 
 def envelope(error: ConductorError) -> dict[str, Any]:
     """The same shape as the API's, for what fails before there is an API."""
-    from conductor.core import health  # not before something fails: they take longer than a help text
+    from conductor.core import wording
     from conductor.core.advice import ADVICE
 
     advice = ADVICE.get(error.code)
@@ -82,8 +82,8 @@ def envelope(error: ConductorError) -> dict[str, Any]:
         return {"code": error.code, "title": str(error), "detail": "", "fix": []}
     return {
         "code": error.code,
-        "title": health.fill(advice.title, error.facts),
-        "detail": health.fill(advice.body, error.facts),
+        "title": wording.fill(advice.title, error.facts),
+        "detail": wording.fill(advice.body, error.facts),
         "fix": list(advice.fix) if isinstance(error, StoreCorrupt) else [],
     }
 

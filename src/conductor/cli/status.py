@@ -45,9 +45,9 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 def ago(moment: str | None) -> str:
     """How long ago a time of the API is, `never` for none."""
-    from conductor.core import health
+    from conductor.core import wording
 
-    return "never" if moment is None else f"{health.duration(-_until(moment))} ago"
+    return "never" if moment is None else f"{wording.duration(-_until(moment))} ago"
 
 
 def _print(sources: Sequence[Mapping[str, Any]], gaps: Sequence[Mapping[str, Any]]) -> None:
@@ -66,11 +66,11 @@ def _print(sources: Sequence[Mapping[str, Any]], gaps: Sequence[Mapping[str, Any
 
 
 def _row(source: Mapping[str, Any]) -> tuple[str, ...]:
-    from conductor.core import health
+    from conductor.core import wording
 
     judged, last = source["health"], source["last_poll"]
     left = None if source["loss_at"] is None else _until(source["loss_at"])
-    loss = "" if left is None else health.duration(left) if left > timedelta(0) else "losing data"
+    loss = "" if left is None else wording.duration(left) if left > timedelta(0) else "losing data"
     return (
         source["name"],
         f"{judged['shape']} {judged['word']}",

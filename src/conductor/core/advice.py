@@ -292,6 +292,18 @@ _COMPLETENESS = {
         "We are connected and caught up. Either nobody used the tenant, or its logs stopped.",
         ("Look at the log in {vendor}'s own dashboard.",),
     ),
+    "rate.insufficient": Advice(
+        "Events come faster than {vendor} lets anyone read them.",
+        "{rate} events/min need at least {n} requests/min of {limit}. Ask {vendor} for a higher limit.",
+        ("Ask {vendor} for a higher limit.",),
+        "limit too low",
+    ),
+    "rate.share": Advice(
+        "Events come faster than our share of the rate limit lets us read them.",
+        "{rate} events/min need at least {n} requests/min. Our share is {share} % of {limit}.",
+        ("Raise the share of the rate limit to {wanted} % at least, under Advanced.",),
+        "share too small",
+    ),
     "events.late": Advice(
         "Some events became visible later than the overlap waits.",
         "An audit, which reads every span a second and a third time, has found and collected them. The metric "

@@ -5,7 +5,7 @@ Green reached the end of the log, amber heals by itself, red needs a person or i
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -14,6 +14,8 @@ from typing import Any
 
 from conductor.core.connector import Advice
 from conductor.core.poll import OK, Poll
+from conductor.core.schedule import Span
+from conductor.core.wording import duration, fill, moment
 
 SLACK = timedelta(seconds=60)
 LONG_FAULT = timedelta(minutes=30)
@@ -21,9 +23,6 @@ LONG_FAULT_POLLS = 6
 LOSS_NEAR = timedelta(hours=6)
 LOSS_NEAR_SHARE, LOSS_WATCH_SHARE = 0.25, 0.5
 SILENT_AT_LEAST = timedelta(hours=3)
-LONGEST_FACT = 500  # characters
-_SENTENCE = re.compile(r"(?<=[.!?]) (?=\S)")
-_PLACE = re.compile(r"\{(\w+)\}", re.ASCII)
 
 
 _ORDINARY = frozenset({"A", "An", "Another", "Collecting", "Collection", "No", "Something", "That", "The", "This"})
@@ -91,6 +90,14 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """What of its rate limit the vendor lets a source use: requests a minute, and our share in percent."""
+
+    per_minute: float
+    share: int
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What health is judged from. Times are UTC; `last` is the last finished live poll; `empty` before the first event
     ever."""
@@ -102,6 +109,8 @@ class Facts:
     interval: timedelta
     retention: timedelta
     running: bool = False
+    reading: Span | None = None  # of a poll that takes long: since when it runs, and where in the log it is
+    limit: Limit | None = None
     last: Poll | None = None
     good: Poll | None = None
     failing_since: datetime | None = None
@@ -155,6 +164,7 @@ def findings(facts: Facts, advice: Callable[[str], Advice | None]) -> list[Healt
         _lost(facts, advice),
         _gap(facts, advice),
         _late(facts, advice),
+        _outrun(facts, advice),
         _age(facts),
     )
     return [finding for finding in (*found, *_notices(facts, advice)) if finding]
@@ -164,15 +174,18 @@ def _off(facts: Facts) -> Health:
     """Switched off by a person; the vendor deletes all the same."""
     sentence = f"Off since {facts.changed_at:%-d %b}, by {facts.changed_by}."
     if facts.loss_at is not None and facts.loss_at <= facts.now:
-        sentence += f" Events are being lost since {_moment(facts.loss_at)}."
+        sentence += f" Events are being lost since {moment(facts.loss_at)}."
     elif facts.loss_at is not None:
-        sentence += f" Turn on before {_moment(facts.loss_at)} to lose nothing."
+        sentence += f" Turn on before {moment(facts.loss_at)} to lose nothing."
     return Health(State.OFF, sentence, "source.disabled", facts.changed_at)
 
 
 def _fine(facts: Facts, advice: Callable[[str], Advice | None]) -> Health:
     if facts.last is not None and facts.last.result != OK:
         return Health(State.WAITING, "Trying the new settings.", since=facts.changed_at)
+    if facts.reading is not None:
+        at, behind = facts.reading.ends, duration(facts.now - facts.reading.ends)
+        return Health(State.CATCHING_UP, f"Catching up: at {moment(at)}, {behind} behind.", since=facts.reading.begins)
     if facts.last is None:
         return Health(
             State.WAITING, "Polling for the first time." if facts.running else "First poll starts within 5 s."
@@ -192,7 +205,7 @@ def _quiet(
 ) -> Health:
     """All is well, and still there are no events."""
     code, text = _vendors_own(facts, code, advice)
-    known = {"vendor": facts.vendor, "time": _moment(facts.covered_until), **known}
+    known = {"vendor": facts.vendor, "time": moment(facts.covered_until), **known}
     since = facts.last.finished_at if facts.last else None
     return replace(_worded(state, code, text, known), sentence=fill(text.title, known), since=since)
 
@@ -235,7 +248,7 @@ def _moments(facts: Facts, last: Poll) -> dict[str, Any]:
     """What a text may name and the error itself could not know."""
     behind = facts.covered_until and duration(facts.now - facts.covered_until)
     again = last.retry_at and f"{last.retry_at:%H:%M:%S} UTC"
-    return {"loss_time": _moment(facts.loss_at), "behind": behind, "time": again}
+    return {"loss_time": moment(facts.loss_at), "behind": behind, "time": again}
 
 
 def _notices(facts: Facts, advice: Callable[[str], Advice | None]) -> Iterator[Health]:
@@ -268,7 +281,7 @@ def _storage(facts: Facts, advice: Callable[[str], Advice | None]) -> Health | N
         return None
     code = "local.storage.full"
     text = advice(code) or Advice("The disk is full.")
-    known = {"loss_time": _moment(facts.loss_at)}
+    known = {"loss_time": moment(facts.loss_at)}
     return replace(_worded(State.FAILED, code, text, known), sentence=f"Failed: {_uncapitalized(text.title)}")
 
 
@@ -277,13 +290,13 @@ def _loss(facts: Facts, advice: Callable[[str], Advice | None]) -> Health | None
         return None
     left = facts.loss_at - facts.now
     if left <= timedelta(0):
-        sentence = f"Events are being lost since {_moment(facts.loss_at)}."
+        sentence = f"Events are being lost since {moment(facts.loss_at)}."
         return Health(State.LOSING, sentence, "checkpoint.expired", facts.loss_at)
     if left < LOSS_NEAR_SHARE * facts.retention or left < min(LOSS_NEAR, facts.retention / 2):
-        sentence = f"Events will be lost from {_moment(facts.loss_at)} ({duration(left)})."
+        sentence = f"Events will be lost from {moment(facts.loss_at)} ({duration(left)})."
         code, text = _vendors_own(facts, "checkpoint.expiring", advice)
         age = duration(facts.retention - left)
-        known = {"loss_time": _moment(facts.loss_at), "countdown": duration(left), "age": age}
+        known = {"loss_time": moment(facts.loss_at), "countdown": duration(left), "age": age}
         known["retention"] = duration(facts.retention)
         return replace(_worded(State.FAILED, code, text, known), sentence=sentence, since=facts.now)
     if left < LOSS_WATCH_SHARE * facts.retention:
@@ -303,11 +316,11 @@ def _lost(facts: Facts, advice: Callable[[str], Advice | None]) -> Health | None
     lost = facts.lost
     if lost is None:
         return None
-    sentence = f"Some events are gone: {_moment(lost.begins)} – {_moment(lost.ends)}."
+    sentence = f"Some events are gone: {moment(lost.begins)} – {moment(lost.ends)}."
     if lost.outage is None:
         return replace(_told("gap.lost", sentence, advice), since=lost.ends)
     code, text = _vendors_own(facts, "checkpoint.expired", advice)
-    known = {"from": _moment(lost.begins), "to": _moment(lost.ends), "oldest": _moment(lost.ends)}
+    known = {"from": moment(lost.begins), "to": moment(lost.ends), "oldest": moment(lost.ends)}
     known |= {"duration": duration(lost.outage), "retention": duration(facts.retention)}
     return replace(_worded(State.ATTENTION, code, text, known), sentence=sentence, since=lost.ends)
 
@@ -318,6 +331,25 @@ def _late(facts: Facts, advice: Callable[[str], Advice | None]) -> Health | None
     noun = "1 event" if facts.came_late == 1 else f"{facts.came_late:,} events"
     were = "was" if facts.came_late == 1 else "were"
     return _told("events.late", f"{noun} came later than the overlap waits, and {were} collected.", advice)
+
+
+def _outrun(facts: Facts, advice: Callable[[str], Advice | None]) -> Health | None:
+    """The last poll read the log more slowly than it grew, and the limit is why."""
+    last, limit = facts.last, facts.limit
+    if last is None or limit is None or not (last.finished_at and last.position_from and last.position_to):
+        return None
+    covered, took = last.position_to - last.position_from, last.finished_at - last.started_at
+    if took < LONG_FAULT or not timedelta(0) < covered < took or last.started_at < facts.changed_at:
+        return None
+    minutes = covered / timedelta(minutes=1)
+    needed, most = last.requests / minutes, limit.per_minute
+    if needed <= most * limit.share / 100:
+        return None  # something else is slow
+    known = {"vendor": facts.vendor, "rate": f"{last.fetched / minutes:,.0f}", "n": math.ceil(needed)}
+    known |= {"limit": f"{most:,.0f}", "share": limit.share, "wanted": math.ceil(100 * needed / most)}
+    code, text = _vendors_own(facts, "rate.insufficient" if needed > most else "rate.share", advice)
+    found = _worded(State.FAILED if needed > most else State.ATTENTION, code, text, known)
+    return replace(found, sentence=found.title, since=last.finished_at)
 
 
 def _told(code: str, sentence: str, advice: Callable[[str], Advice | None]) -> Health:
@@ -333,45 +365,3 @@ def _age(facts: Facts) -> Health | None:
     if facts.now - finished <= 2 * facts.interval + SLACK or facts.now - facts.changed_at <= SLACK:
         return None
     return Health(State.ATTENTION, f"No poll for {duration(facts.now - finished)}.", "poll.overdue", finished)
-
-
-def fill(text: str, facts: Mapping[str, Any]) -> str:
-    """A text with the facts filled in. A sentence about a fact that is not known is left out; where none is left, an
-    ellipsis stands for it.
-
-    Not `str.format`: a text may be an upstream's own words, with any braces in them.
-    """
-    sentences = _SENTENCE.split(text)
-    known = [one for one in sentences if all(_known(facts.get(name)) for name in _PLACE.findall(one))]
-    return _PLACE.sub(lambda found: _shown(facts.get(found[1])), " ".join(known or sentences))
-
-
-def _known(fact: Any) -> bool:
-    return fact is not None and fact != ""
-
-
-def _shown(fact: Any) -> str:
-    """A fact as text: it may be a stranger's, so it is short, and nothing in it moves a terminal's cursor."""
-    if not _known(fact):
-        return "…"
-    text = "".join(
-        char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in str(fact)[: LONGEST_FACT + 1]
-    )
-    return text if len(text) <= LONGEST_FACT else f"{text[:LONGEST_FACT]}…"
-
-
-def _moment(moment: datetime | None) -> str:
-    return "" if moment is None else f"{moment:%-d %b %H:%M} UTC"
-
-
-def duration(span: timedelta) -> str:
-    """34 s, 12 min, 4 h 10 min, 4 d 22 h."""
-    seconds = max(0, round(span.total_seconds()))
-    if seconds < 120:
-        return f"{seconds} s"
-    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86_400
-    if minutes < 120:
-        return f"{minutes} min"
-    if hours < 48:
-        return f"{hours} h {minutes % 60} min"
-    return f"{days} d {hours % 24} h"

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from msgspec.structs import replace
 
-from conductor.core import clock, health, notice
+from conductor.core import clock, notice, wording
 from conductor.core.health import LOSS_WATCH_SHARE, Health, State
 from conductor.core.notice import Notice
 from conductor.core.poll import OK, Gap
@@ -117,7 +117,7 @@ def _loss(status: Status, now: datetime, page: str) -> Notice:
     if left <= timedelta(0):
         title, code = f"events are being lost since {when}.", "checkpoint.expired"
     else:
-        title, code = f"events will be lost from {when}, in {health.duration(left)}.", NO_FAULT
+        title, code = f"events will be lost from {when}, in {wording.duration(left)}.", NO_FAULT
     body = f"{status.connector.title} deletes what was not collected by then. {status.health.sentence}"
     return _about(status, notice.LOSS, title, clock.to_text(now), page, code=code, body=body, fix=status.health.fix)
 
@@ -129,7 +129,7 @@ def _silent(status: Status, now: datetime, after: timedelta) -> bool:
 
 def _silence(status: Status, now: datetime, page: str) -> Notice:
     assert status.last_new_at is not None
-    title = f"no events for {health.duration(now - status.last_new_at)}."
+    title = f"no events for {wording.duration(now - status.last_new_at)}."
     body = "We are connected and caught up. Either nobody used the tenant, or its logs stopped."
     return _about(
         status, notice.SILENT, title, clock.to_text(status.last_new_at), page, code="data.none.silent", body=body

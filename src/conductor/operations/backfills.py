@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from conductor.analytics import timerange
-from conductor.core import backfill, clock, health
+from conductor.core import backfill, clock, wording
 from conductor.core.backfill import Backfill
 from conductor.core.config import Config
 from conductor.core.errors import Invalid
@@ -52,7 +52,7 @@ class Standing:
         """What a person must know, empty when all is well."""
         if not self.lost:
             return ""
-        rest = f"or about {health.duration(self.lost)} of events will be lost."
+        rest = f"or about {wording.duration(self.lost)} of events will be lost."
         if self.needed_share > FULL:
             return (
                 f"The vendor is deleting events faster than this backfill reads them: the limit is too low, {rest[3:]}"

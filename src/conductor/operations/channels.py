@@ -9,7 +9,7 @@ from typing import Any
 
 from conductor.channels import KINDS
 from conductor.channels.kind import ChannelConfig, Kind
-from conductor.core import clock, health, notice
+from conductor.core import clock, notice, wording
 from conductor.core.errors import ConductorError, Conflict, Invalid, NotFound, SourceError
 from conductor.core.integration import check_name
 from conductor.core.notice import Message, Notice
@@ -212,7 +212,7 @@ def reason(system: System, error: ConductorError | None) -> str:
     if error is None:
         return ""
     advice = system.catalog.advice(error.code)
-    return health.fill(advice.title, error.facts) if advice else str(error)
+    return wording.fill(advice.title, error.facts) if advice else str(error)
 
 
 def _way(system: System, slug: str, config: ChannelConfig) -> Kind:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from conductor.core import health
+from conductor.core import wording
 from conductor.core.config import Config
 from conductor.core.connector import CheckStep, StepState
 from conductor.core.errors import Conflict, Invalid, Refused
@@ -235,7 +235,7 @@ def _told(system: System, step: CheckStep) -> CheckStep:
     advice = system.catalog.advice(step.code) if step.code else None
     if advice is None or step.state is not StepState.FAILED:
         return step
-    return replace(step, text=health.fill(advice.title, step.facts))
+    return replace(step, text=wording.fill(advice.title, step.facts))
 
 
 def _seal(system: System, connection: Connection, integration: Integration, config: Config, by: str) -> set[str]:

@@ -8,10 +8,12 @@ from datetime import datetime, timedelta
 from typing import Self
 
 from conductor.core import clock, health, schedule
+from conductor.core.config import Config
 from conductor.core.connector import Connector
 from conductor.core.health import Health
 from conductor.core.integration import Integration
 from conductor.core.poll import Gap, Poll
+from conductor.core.schedule import Span
 from conductor.operations import configs
 from conductor.operations.system import System
 from conductor.signal_client.poller import OUTAGE
@@ -98,6 +100,7 @@ class _Read:
     silence: health.Silence | None
     shares: Sequence[str]
     secrets: Mapping[str, Stored]
+    moved_at: datetime | None
 
 
 async def _statuses(system: System, found: Sequence[Integration]) -> list[Status]:
@@ -107,6 +110,8 @@ async def _statuses(system: System, found: Sequence[Integration]) -> list[Status
     def read(connection: Connection) -> list[Status]:
         latest = polls.latest(connection, ids)
         positions = journal.positions(connection)
+        long_ago = [id_ for id_, each in latest.items() if each.running_since and now - each.running_since > HUNG]
+        moved = polls.last_commits(connection, long_ago)
         told = gaps.told(connection, ids)
         late = backfills.came_late(connection, ids, now - DAY)
         events = hours.new_since(connection, now - hours.DAY)
@@ -128,6 +133,7 @@ async def _statuses(system: System, found: Sequence[Integration]) -> list[Status
                     silence=quiet.silence(integration.id),
                     shares=[name for name in readers.get(_whose(system, integration), ()) if name != integration.name],
                     secrets=secrets[integrations.owner(integration.id)],
+                    moved_at=moved.get(integration.id),
                 ),
             )
             for integration in found
@@ -185,6 +191,9 @@ def _facts(system: System, integration: Integration, read: _Read) -> health.Fact
     covered = position.covered_until if position else None
     interval = timedelta(minutes=config.polling_interval)
     hung = now - max(HUNG, HUNG_POLLS * interval)
+    moved = max(filter(None, (latest.running_since, read.moved_at)), default=hung)
+    since = latest.running_since if moved > hung else None
+    slow = since is not None and now - since > interval + health.SLACK
     return health.Facts(
         now=now,
         enabled=integration.enabled,
@@ -192,7 +201,9 @@ def _facts(system: System, integration: Integration, read: _Read) -> health.Fact
         changed_by=integration.changed_by,
         interval=interval,
         retention=retention,
-        running=latest.running_since is not None and latest.running_since > hung,
+        running=since is not None,
+        reading=Span(since, checkpoint) if since and slow and checkpoint else None,
+        limit=_limit(config, latest.last),
         last=latest.last,
         good=latest.good,
         failing_since=latest.failing_since,
@@ -207,6 +218,11 @@ def _facts(system: System, integration: Integration, read: _Read) -> health.Fact
         empty=read.empty,
         silence=read.silence,
     )
+
+
+def _limit(config: Config, last: Poll | None) -> health.Limit:
+    allowed = config.allowance(last.rate_limit if last else None).per_second
+    return health.Limit(60 * allowed, config.rate_share)
 
 
 def _lost(found: Sequence[Gap]) -> health.Lost:

@@ -13,7 +13,7 @@ import prometheus_client
 
 from conductor import __version__
 from conductor.core import clock
-from conductor.core.health import duration
+from conductor.core.wording import duration
 from conductor.observe import redactor
 from conductor.operations import figures, history, statuses
 from conductor.operations.statuses import Status

@@ -24,6 +24,12 @@ _FROM_ID = (
     select(_table.c.id, _table.c.started_at).where(_table.c.id >= bindparam("poll")).order_by(_table.c.id).limit(1)
 )
 _BEGIN = insert(_table).returning(_table.c.id)
+_LAST_COMMIT = (
+    select(schema.batches.c.committed_at)
+    .where(schema.batches.c.integration_id == bindparam("integration"))
+    .order_by(schema.batches.c.batch.desc())
+    .limit(1)
+)
 _END = update(_table).where(_table.c.id == bindparam("poll"))
 
 
@@ -243,6 +249,12 @@ def pace(connection: Connection, integration_id: int, lane: str, since: datetime
     rows = connection.execute(recent).all()
     took = rows[0].ended - rows[-1].started_at if rows else 0
     return sum(row.position_to - row.position_from for row in rows) / took if took > 0 else None
+
+
+def last_commits(connection: Connection, integration_ids: Sequence[int]) -> dict[int, datetime]:
+    """When each of these integrations had its last page committed, by whatever poll; those without one are left out."""
+    found = {id_: connection.execute(_LAST_COMMIT, {"integration": id_}).scalar() for id_ in integration_ids}
+    return {id_: clock.from_micros(moment) for id_, moment in found.items() if moment is not None}
 
 
 def first_since(connection: Connection, moment: datetime) -> int:

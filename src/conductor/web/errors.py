@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from conductor.analytics.engine import Unsearchable
 from conductor.analytics.syntax import QueryError
-from conductor.core import health
+from conductor.core import wording
 from conductor.core.connector import Advice
 from conductor.core.errors import (
     ConductorError,
@@ -106,9 +106,9 @@ def problem(error: ConductorError, advice: Callable[[str], Advice | None]) -> Pr
     return Problem(
         status,
         error.code,
-        TITLES[422] if isinstance(error, Invalid) else health.fill(told.title, error.facts) or str(error),
-        health.fill(told.body, error.facts),
-        fix=[health.fill(step, error.facts) for step in told.fix],
+        TITLES[422] if isinstance(error, Invalid) else wording.fill(told.title, error.facts) or str(error),
+        wording.fill(told.body, error.facts),
+        fix=[wording.fill(step, error.facts) for step in told.fix],
         fields=error.fields if isinstance(error, Invalid) else {},
         retry_after=None if retry_after is None else round(retry_after),
         more=_more(error, advice),

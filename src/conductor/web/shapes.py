@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from conductor.core import clock, health
+from conductor.core import clock, wording
 from conductor.core.connector import Advice, CheckStep, StepState
 from conductor.core.health import Health
 from conductor.core.poll import Exchange, Gap, Poll
@@ -182,8 +182,8 @@ def delivery(found: Delivery) -> dict[str, Any]:
 def step(found: CheckStep, advice: Callable[[str], Advice | None]) -> dict[str, Any]:
     """One step of a connection test; one that failed says what to do."""
     told = advice(found.code) if found.code and found.state in (StepState.FAILED, StepState.WARNING) else None
-    fix = [health.fill(line, found.facts) for line in told.fix] if told else []
-    detail = health.fill(told.body, found.facts) if told else ""
+    fix = [wording.fill(line, found.facts) for line in told.fix] if told else []
+    detail = wording.fill(told.body, found.facts) if told else ""
     names = _plain(found, "name text code")
     return {**names, "state": found.state.value, "detail": detail, "fix": fix}
 

@@ -16,7 +16,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
 from conductor.core import clock
-from conductor.core.health import duration, fill
+from conductor.core.wording import duration, fill
 
 HIDDEN_KINDS = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # control, format (bidi, zero width), lone surrogates …
 BLANKS = "\u115f\u1160\u2800\u3164\uffa0"  # letters and symbols that look like nothing

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from conductor.cli import exits, status
-from conductor.core import health
+from conductor.core import wording
 
 HOSTILE = "a\x1b[2Jb\rc\nd\x07\u202ee\x9bf"
 
@@ -27,6 +27,6 @@ def test_s31_a_table_keeps_its_rows(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_s31_s23_a_vendors_words_in_our_sentences_are_short_and_printable() -> None:
-    told = health.fill('It said: "{said}".', {"said": HOSTILE + "x" * 10_000})
+    told = wording.fill('It said: "{said}".', {"said": HOSTILE + "x" * 10_000})
     assert told.isprintable()
     assert len(told) < 600

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conductor.core import health
+from conductor.core import health, wording
 from conductor.core.connector import Advice
 from conductor.core.health import Facts, Health, Lost, State
 from conductor.core.poll import Poll
+from conductor.core.schedule import Span
 
 NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -363,6 +364,50 @@ def test_one_more_trouble_never_makes_it_look_better(facts: Facts) -> None:
         assert order.index(health.judge(worse, TEXTS.get).state) >= before
 
 
+@pytest.mark.parametrize(
+    ("requests", "share", "code", "state"),
+    [
+        (3000, 100, "rate.insufficient", State.FAILED),
+        (1000, 50, "rate.share", State.ATTENTION),
+        (1000, 100, "", State.HEALTHY),  # something else is slow
+    ],
+)
+def test_a_log_that_grows_faster_than_it_may_be_read_is_told(
+    requests: int, share: int, code: str, state: State
+) -> None:
+    """20 minutes of the log took 40, at 60 requests a minute."""
+    texts = {
+        "rate.insufficient": Advice("{rate}, {n} of {limit}"),
+        "rate.share": Advice("{n}: {share} % to {wanted} %"),
+    }
+    begun = NOW - 41 * MINUTE
+    slow = replace(
+        POLL,
+        started_at=begun,
+        position_from=NOW - HOUR,
+        position_to=NOW - 40 * MINUTE,
+        requests=requests,
+        fetched=100_000,
+    )
+    facts = replace(FACTS, last=slow, limit=health.Limit(60.0, share))
+    found = health.judge(facts, texts.get)
+    assert (found.state, found.code) == (state, code)
+    if code:
+        assert found.sentence == {"rate.insufficient": "5,000, 150 of 60", "rate.share": "50: 50 % to 84 %"}[code]
+    quick = replace(slow, started_at=NOW - 10 * MINUTE)  # it catches up
+    assert health.judge(replace(facts, last=quick), texts.get).state is State.HEALTHY
+    short = replace(slow, started_at=NOW - 20 * MINUTE, position_to=NOW - 59 * MINUTE)  # a rush passes
+    assert health.judge(replace(facts, last=short), texts.get).state is State.HEALTHY
+
+
+def test_a_long_poll_tells_where_it_is() -> None:
+    reading = Span(NOW - 2 * HOUR, NOW - 5 * HOUR)
+    for last in (None, POLL, replace(POLL, finished_at=NOW - 2 * HOUR)):
+        found = judge(last=last, running=True, reading=reading)
+        assert (found.state, found.since) == (State.CATCHING_UP, NOW - 2 * HOUR)
+        assert found.sentence == f"Catching up: at {NOW - 5 * HOUR:%-d %b %H:%M} UTC, 5 h 0 min behind."
+
+
 def test_a_fault_without_a_text_is_told_by_its_own_reason() -> None:
     assert judge(**failed("vendor.odd", reason="It went wrong.")).sentence == "It went wrong."
     assert judge(**failed("vendor.odd")).sentence == "vendor.odd"
@@ -388,7 +433,7 @@ def test_no_reason_can_break_the_page(reason: str) -> None:
     ],
 )
 def test_a_text_is_filled_in_as_far_as_the_facts_go(text: str, filled: str) -> None:
-    assert health.fill(text, {"a": 1}) == filled
+    assert wording.fill(text, {"a": 1}) == filled
 
 
 @pytest.mark.parametrize(
@@ -403,13 +448,13 @@ def test_a_text_is_filled_in_as_far_as_the_facts_go(text: str, filled: str) -> N
     ],
 )
 def test_a_strangers_fact_is_short_and_moves_no_cursor(fact: object, shown: str) -> None:
-    assert health.fill("{a}", {"a": fact}) == shown
+    assert wording.fill("{a}", {"a": fact}) == shown
 
 
 def test_a_sentence_about_what_is_not_known_is_left_out_unless_it_is_the_only_one() -> None:
     text = "It was issued by {issuer}. Ask e.g. your company. Until {date} all is well! Is {name} right?"
-    assert health.fill(text, {"name": "x", "issuer": ""}) == "Ask e.g. your company. Is x right?"
-    assert health.fill("By {issuer}.", {}) == "By …."
+    assert wording.fill(text, {"name": "x", "issuer": ""}) == "Ask e.g. your company. Is x right?"
+    assert wording.fill("By {issuer}.", {}) == "By …."
 
 
 def test_a_source_that_is_empty_or_silent_says_so_and_is_no_alarm() -> None:
@@ -423,7 +468,7 @@ def test_a_source_that_is_empty_or_silent_says_so_and_is_no_alarm() -> None:
 
 
 def test_a_fact_is_not_filled_in_again() -> None:
-    assert health.fill("{a}", {"a": "{b}", "b": "no"}) == "{b}"
+    assert wording.fill("{a}", {"a": "{b}", "b": "no"}) == "{b}"
 
 
 @pytest.mark.parametrize(
@@ -434,4 +479,4 @@ def test_a_fact_is_not_filled_in_again() -> None:
     ],
 )  # fmt: skip
 def test_a_duration_is_told_in_two_units_at_most(seconds: int, text: str) -> None:
-    assert health.duration(timedelta(seconds=seconds)) == text
+    assert wording.duration(timedelta(seconds=seconds)) == text
