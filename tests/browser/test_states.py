@@ -23,6 +23,18 @@ HELD = 60_000  # ms: each write waits 5 s for a database that is held
 NO_ANSWER = 30_000  # ms: a list asks every 2 s, and a browser takes its time to see that nobody is there
 
 
+# An hour of a backfill that read half an hour of the log, and two hours that nobody collected.
+SLOW_SITTING = """
+UPDATE backfills SET state = 'running', asked_at = asked_at - 7200000000;
+INSERT INTO polls (integration_id, lane, started_at, finished_at, result, position_from, position_to)
+SELECT integration_id, lane, asked_at, asked_at + 3600000000, 'ok', begins, begins + 1800000000 FROM backfills;
+"""
+OPEN_GAP = """
+INSERT INTO gaps (integration_id, cause, state, begins, ends, found_at)
+SELECT id, 'checkpoint.expired', 'open', changed_at - 9000000000, changed_at - 1800000000, changed_at FROM integrations;
+"""
+
+
 def picture(page: Page, name: str) -> None:
     """What is shown has no barriers; and it is kept, when pictures are wanted."""
     assert barriers(page) == [], name
@@ -237,10 +249,23 @@ def test_gaps_and_backfills(house_of_its_own: Own) -> None:
     page, conductor, vendor, _ = house_of_its_own
     conductor.cli.add(vendor, "prod", "--plan", "starter")
     wait_for(lambda: "healthy" in conductor.cli.ok("status"), "green source")
+    vendor.control("POST", "faults", {"kind": "hang", "endpoint": "any", "seconds": 60})
     conductor.cli.ok("integration", "backfill", "prod", "start", "--from", "1d", "--yes")
-    conductor.cli.run("integration", "backfill", "prod", "pause")
+    conductor.cli.ok("integration", "backfill", "prod", "pause")
     page.goto(f"{conductor.url}{LIST}/prod?tab=backfill")
     picture(page, "backfill-paused")
+    conductor.cli.ok("integration", "backfill", "prod", "resume")
+    tamper(conductor, SLOW_SITTING)
+    page.reload()
+    expect(page.get_by_text("The vendor is deleting events faster than this backfill reads them.")).to_be_visible()
+    picture(page, "backfill-racing")
+    conductor.cli.ok("integration", "disable", "prod")
+    tamper(conductor, OPEN_GAP)
+    conductor.cli.ok("integration", "enable", "prod")
+    page.goto(f"{conductor.url}{LIST}/prod?tab=gaps")
+    expect(page.get_by_role("row").filter(has_text="open")).to_be_visible()
+    picture(page, "gaps-open")
+    vendor.control("DELETE", "faults")
     vendor.control("POST", "faults", {"kind": "rate_limited", "retry_after": "120"})
     conductor.cli.run("integration", "poll", "prod")
     page.goto(f"{conductor.url}{LIST}/prod")
