@@ -25,6 +25,7 @@ from conductor.simulator.tenant import TenantSpec
 from conductor.store import audit
 from conductor.store import backfills as stored
 from conductor.store import gaps as stored_gaps
+from conductor.store.database import Connection
 from conductor.web.app import create_app
 
 BACKFILLS = "/api/v1/integrations/prod/backfills"
@@ -147,6 +148,28 @@ def test_a_backfill_that_will_lose_events_says_which_share_would_do() -> None:
 def stored_work() -> Any:
     """Any backfill: the warning is made of the figures beside it."""
     return None
+
+
+def test_how_many_events_a_gap_has_is_estimated_from_the_time_around_it(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with collecting(tmp_path, TenantSpec(history=480, days=2, regular=True)) as it, rest(it) as http:
+            await it.add()
+            await it.poll()
+            now = clock.now()
+
+            def lose(connection: Connection) -> None:
+                for ago, hours in ((30, 6), (240, 3), (1, 0.5)):
+                    begins = now - ago * HOUR
+                    stored_gaps.record(connection, 1, begins, begins + hours * HOUR, "checkpoint.expired")
+
+            await it.system.database.write(lose)
+            told = (await http.get("/api/v1/integrations/prod/gaps")).json()["gaps"]
+            about = {gap["id"]: gap["estimate"] for gap in told}
+            assert about[1] == pytest.approx(60, abs=2)  # ten an hour
+            assert about[2] is None  # long before the first event
+            assert about[3] == pytest.approx(5, abs=1)
+
+    run(work)
 
 
 def test_a_gap_is_recovered_again_when_a_person_asks_for_it(tmp_path: Path) -> None:

@@ -566,7 +566,9 @@ async def _compare(code: str, told: Told, values: Mapping[str, Any], ask: Asking
     for sentence in re.split(r"(?<=[.!?]) (?=\S)", failed[0]["detail"]):  # of what only a poll knows the test is silent
         assert any(_fits(each, sentence, values) for each in re.split(r"(?<=[.!?]) (?=\S)", told.body)), sentence
     form = _text((await ask.form(f"{LIST}/prod", {"name": "prod", "do": "test", "polling_interval": "5"})).text)
-    assert re.search(_pattern(told.title.replace("`", ""), values), form)  # another test than the API's: moments may differ
+    assert re.search(
+        _pattern(told.title.replace("`", ""), values), form
+    )  # another test than the API's: moments may differ
     assert code in form
     number, printed = await ask.cli("integration", "test", "prod")
     assert number != 0

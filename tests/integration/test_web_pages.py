@@ -703,6 +703,32 @@ def test_general_settings_tell_where_each_value_comes_from(run: Any) -> None:
     run(tell)
 
 
+def test_the_name_of_before_leads_to_the_integration_until_another_has_it(run: Any) -> None:
+    async def tell(site: Site) -> None:
+        await site.add()
+        await site.post(LIST, f"{LIST}/prod-us/poll")
+        await site.index()
+        for old, new in (("prod-us", "prod"), ("prod", "prod-west")):
+            edited = await site.post(
+                f"{LIST}/{old}?tab=settings", f"{LIST}/{old}", **site.form(name=new, client_secret="")
+            )
+            assert edited.headers["location"] == f"{LIST}/{new}"
+        for old in ("prod-us", "prod"):
+            moved = await site.http.get(f"{LIST}/{old}/polls/1?x=1")
+            assert (moved.status_code, moved.headers["location"]) == (302, f"{LIST}/prod-west/polls/1?x=1")
+            told = await site.http.get(f"/api/v1/integrations/{old}")
+            assert told.status_code == 404
+            assert told.json()["error"]["title"] == f"There is no integration called {old}. It is called prod-west now."
+            found = (await site.http.get(f"/api/v1/artifacts/count?q=integration:{old}")).json()
+            assert found["count"] >= 450
+        await site.add(name="prod", do="save-off")
+        assert (await site.http.get(f"{LIST}/prod")).status_code == 200
+        assert (await site.http.get("/api/v1/artifacts/count?q=integration:prod")).json() == {"count": 0}
+        assert (await site.http.get(f"{LIST}/never")).status_code == 404
+
+    run(tell)
+
+
 def test_help_names_every_error_and_has_no_dead_link(run: Any) -> None:
     async def tell(site: Site) -> None:
         await site.add()

@@ -15,6 +15,7 @@ from conductor.analytics.timerange import TimeRange
 from conductor.core import clock
 from conductor.core.artifact import SEVERITY_NAMES, Artifact
 from conductor.core.errors import Invalid
+from conductor.core.schedule import Span
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -92,6 +93,28 @@ def count(client: Client, criteria: Criteria) -> int:
     """How many artifacts match, exactly."""
     where, parameters = _where(criteria)
     return int(client.query(f"SELECT count() FROM {TABLE} WHERE {where}", parameters=parameters).result_rows[0][0])
+
+
+def counts(client: Client, integration_id: int, spans: Sequence[Span]) -> list[int]:
+    """How many artifacts an integration has in each of these spans."""
+    if not spans:
+        return []
+    parameters: dict[str, object] = {
+        "integration": integration_id,
+        "begins": clock.to_micros(min(span.begins for span in spans)),
+        "ends": clock.to_micros(max(span.ends for span in spans)),
+    }
+    parts = []
+    for number, span in enumerate(spans):
+        parameters |= {f"b{number}": clock.to_micros(span.begins), f"e{number}": clock.to_micros(span.ends)}
+        parts.append(f"countIf(at >= {{b{number}:Int64}} AND at < {{e{number}:Int64}})")
+    columns = ", ".join(parts)
+    where = "integration_id = {integration:UInt32} AND time >= fromUnixTimestamp64Micro({begins:Int64})"
+    where += " AND time < fromUnixTimestamp64Micro({ends:Int64})"
+    found = client.query(
+        f"WITH toUnixTimestamp64Micro(time) AS at SELECT {columns} FROM {TABLE} WHERE {where}", parameters=parameters
+    )
+    return [int(number) for number in found.result_rows[0]]
 
 
 def get(client: Client, artifact_id: str) -> Found | None:

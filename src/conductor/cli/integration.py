@@ -227,10 +227,10 @@ def gaps(name: str, again: int | None, gap: int | None, note: str | None, as_jso
     if as_json:
         _json(found)
         return
-    rows: list[tuple[str, ...]] = [("ID", "FROM", "TO", "STATE", "CAUSE", "NOTE")]
-    rows += [
-        tuple(str(item[key]) for key in ("id", "begins", "ends", "state", "cause", "note")) for item in found["gaps"]
-    ]
+    rows: list[tuple[str, ...]] = [("ID", "FROM", "TO", "EVENTS", "STATE", "CAUSE", "NOTE")]
+    for item in found["gaps"]:
+        about = "" if item["estimate"] is None else f"≈ {item['estimate']:,}"
+        rows.append((str(item["id"]), item["begins"], item["ends"], about, item["state"], item["cause"], item["note"]))
     click.echo(table(rows) if len(rows) > 1 else "No gaps.")
 
 

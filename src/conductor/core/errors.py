@@ -64,6 +64,14 @@ class NotFound(Refused):
     code = "request.notfound"
 
 
+class Renamed(NotFound):
+    """What had that name has another one now."""
+
+    def __init__(self, name: str, now: str) -> None:
+        super().__init__(f"There is no integration called {name}. It is called {now} now.")
+        self.name, self.now = name, now
+
+
 class Conflict(Refused):
     """That name is taken, or the thing was changed meanwhile."""
 

@@ -28,6 +28,7 @@ class Integration:
     changed_at: datetime
     changed_by: str
     removed_at: datetime | None = None
+    former: tuple[str, ...] = ()  # names it had before
 
 
 def check_name(name: str) -> str:

@@ -46,6 +46,14 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class _Names:
+    """What each integration is called, by id; and whose each former name was."""
+
+    names: Mapping[int, str]
+    former: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class _Known:
     gaps: Sequence[Gap]
     positions: Mapping[int, journal.Position]
@@ -149,12 +157,18 @@ async def _criteria(system: System, request: Request, sight: Sight) -> tuple[Cri
     now = clock.now()
     query = parse(request.q)
     span = resolve(request.last or None, request.start or None, request.end or None, now)
-    named = {id_: name for id_, name in (await _names(system)).items() if sight.sees(id_)}
-    ids = {name: integration_id for integration_id, name in named.items()}
-    return Criteria(query, span, ids, now, sight.only), named
+    known = await _known_names(system)
+    named = {id_: name for id_, name in known.names.items() if sight.sees(id_)}
+    ids = {name: id_ for id_, name in named.items()}
+    former = {name: id_ for name, id_ in known.former.items() if sight.sees(id_)}
+    return Criteria(query, span, former | ids, now, sight.only), named
 
 
-async def _names(system: System) -> dict[int, str]:
+async def _names(system: System) -> Mapping[int, str]:
+    return (await _known_names(system)).names
+
+
+async def _known_names(system: System) -> _Names:
     """Every integration's name, the removed ones' too: their events stay."""
 
     def read(connection: Connection) -> list[Integration]:
@@ -162,10 +176,11 @@ async def _names(system: System) -> dict[int, str]:
 
     found = await system.database.read(read)
     live = {item.name for item in found if item.removed_at is None}
-    return {
+    names = {
         item.id: item.name if item.removed_at is None or item.name not in live else f"{item.name} (removed {item.id})"
         for item in found
     }
+    return _Names(names, {name: item.id for item in found if item.removed_at is None for name in item.former})
 
 
 async def _missing(system: System, span: TimeRange, named: Mapping[int, str]) -> tuple[list[GapInRange], list[str]]:

@@ -10,7 +10,7 @@ import sqlalchemy
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from conductor.core import clock
-from conductor.core.errors import Conflict, NotFound
+from conductor.core.errors import Conflict, NotFound, Renamed
 from conductor.core.integration import Integration
 from conductor.store import schema
 
@@ -49,6 +49,7 @@ def edit(connection: Connection, integration: Integration, *, by: str, **changes
         values["config"] = msgspec.json.encode(values["config"]).decode()
     if values.get("name", integration.name) != integration.name:
         _check_name_free(connection, values["name"], but=integration.id)
+        values["former"] = " ".join([*integration.former, integration.name])
     here = (_table.c.id == integration.id, _table.c.revision == integration.revision, _table.c.removed_at.is_(None))
     stamp = {"revision": integration.revision + 1, "changed_at": clock.to_micros(clock.now()), "changed_by": by}
     if connection.execute(update(_table).where(*here).values(values | stamp)).rowcount != 1:
@@ -65,11 +66,14 @@ def remove(connection: Connection, integration: Integration, *, by: str) -> None
 
 
 def get(connection: Connection, name: str) -> Integration:
-    """By name. Raises NotFound."""
+    """By name. Raises NotFound, which is Renamed for a name that one had before."""
     row = connection.execute(_BY_NAME, {"name": name}).one_or_none()
-    if row is None:
-        raise NotFound(f"There is no integration called {name}.")
-    return _integration(row)
+    if row is not None:
+        return _integration(row)
+    for known in everything(connection):
+        if name in known.former:
+            raise Renamed(name, known.name)
+    raise NotFound(f"There is no integration called {name}.")
 
 
 def by_id(connection: Connection, integration_id: int) -> Integration:
@@ -116,4 +120,5 @@ def _integration(row: Row[Any]) -> Integration:
         changed_at=clock.from_micros(row.changed_at),
         changed_by=row.changed_by,
         removed_at=None if row.removed_at is None else clock.from_micros(row.removed_at),
+        former=tuple(row.former.split()),
     )

@@ -59,6 +59,7 @@ integrations = Table(
     Column("changed_at", BigInteger, nullable=False),
     Column("changed_by", Text, nullable=False),
     Column("removed_at", BigInteger),
+    Column("former", Text, nullable=False, server_default="", comment="names it had before, separated by spaces"),
     sqlite_autoincrement=True,
 )
 Index(

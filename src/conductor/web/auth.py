@@ -165,8 +165,15 @@ async def _check_reach(request: Request, sight: Sight) -> None:
     path, name = request.url.path, request.path_params.get("name")
     if path == scopes.METRICS or (name is None and request.method not in security.SAFE_METHODS):
         raise Forbidden("This API token is limited to some integrations. Use one that is not.")
-    if name is not None and not sight.sees((await integrations.find(request.app.state.system, name)).id):
-        raise NotFound(f"There is no integration called {name}.")
+    if name is None:
+        return
+    nothing = NotFound(f"There is no integration called {name}.")
+    try:
+        found = await integrations.find(request.app.state.system, name)
+    except NotFound:
+        raise nothing from None  # not what it is called now
+    if not sight.sees(found.id):
+        raise nothing
 
 
 async def _check_form(request: Request) -> None:

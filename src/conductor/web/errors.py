@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import URL
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -26,6 +27,7 @@ from conductor.core.errors import (
     NotFound,
     RateLimited,
     Refused,
+    Renamed,
     SourceError,
     StoreFull,
     StorePaused,
@@ -152,12 +154,20 @@ def install(app: FastAPI) -> None:
 
 async def _conductor_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ConductorError)
+    if isinstance(error, Renamed) and request.method == "GET" and not is_api(request):
+        return RedirectResponse(_moved(request.url, error), 302)
     told = problem(error, request.app.state.system.catalog.advice)
     if told is UNEXPECTED:
         raise error
     if isinstance(error, Forbidden):
         await _write_down(request)
     return answer(request, told)
+
+
+def _moved(url: URL, error: Renamed) -> str:
+    """The same page under the name of now."""
+    path = url.path.replace(f"/integrations/{error.name}", f"/integrations/{error.now}", 1)
+    return f"{path}?{url.query}" if url.query else path
 
 
 async def _write_down(request: Request) -> None:

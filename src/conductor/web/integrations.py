@@ -18,7 +18,7 @@ from starlette.responses import Response
 from conductor.core import clock
 from conductor.core.errors import Invalid, SourceError
 from conductor.core.poll import Exchange
-from conductor.operations import backfills, history, integrations, statuses
+from conductor.operations import backfills, gaps, history, integrations, statuses
 from conductor.operations.statuses import Status
 from conductor.operations.system import System
 from conductor.web import audit, charts, forms, shell
@@ -172,6 +172,7 @@ async def page(
     known: dict[str, Any] = {
         "polls": [],
         "gaps": [],
+        "estimates": {},
         "standings": [],
         "form": form,
         "confirm": Filled(),
@@ -188,6 +189,8 @@ async def page(
         known |= await _overview(system, found)
     if tab in ("overview", "gaps"):
         known["gaps"] = await integrations.list_gaps(system, name)
+    if tab == "gaps":
+        known["estimates"] = await gaps.estimates(system, found.integration.id, known["gaps"])
     if tab in ("gaps", "backfill"):
         known["standings"] = await backfills.list_all(system, name)
     if tab == "settings" and form is None:

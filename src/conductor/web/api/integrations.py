@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from conductor.core.connector import CheckStep
+from conductor.operations import gaps as missing
 from conductor.operations import history, integrations, previews, statuses
 from conductor.web import shapes
 from conductor.web.auth import Admin, Analyst, Viewer
@@ -213,9 +214,11 @@ async def one_poll(request: Request, user: Viewer, name: str, poll: Id) -> dict[
 
 @router.get("/{name}/gaps")
 async def gaps(request: Request, user: Viewer, name: str) -> dict[str, Any]:
-    """The gaps, the newest first."""
-    found = await integrations.list_gaps(request.app.state.system, name)
-    return {"gaps": [shapes.gap(item) for item in found]}
+    """The gaps, the newest first; `estimate` is about how many events are in one, from the time around it."""
+    system = request.app.state.system
+    owner, found = await integrations.find(system, name), await integrations.list_gaps(system, name)
+    about = await missing.estimates(system, owner.id, found)
+    return {"gaps": [shapes.gap(item) | {"estimate": about.get(item.id)} for item in found]}
 
 
 @router.post("/{name}/gaps/{gap}/close")
