@@ -175,7 +175,10 @@ def _lacking() -> list[str]:
 def _whole(config: pytest.Config) -> bool:
     """Everything was asked for: no path, no expression, no marker."""
     return config.args_source is not pytest.Config.ArgsSource.ARGS and not (
-        config.option.keyword or config.option.markexpr or config.option.collectonly or getattr(config.option, "lf", False)
+        config.option.keyword
+        or config.option.markexpr
+        or config.option.collectonly
+        or getattr(config.option, "lf", False)
     )
 
 

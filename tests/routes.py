@@ -63,6 +63,7 @@ ACCESS = {
     f"GET {LIST}": VIEWER,
     f"GET {LIST}/new": ADMIN,
     f"POST {LIST}/new": ADMIN,
+    f"GET {LIST}/new/hint": ADMIN,
     f"GET {LIST}/{{name}}": VIEWER,
     f"GET {LIST}/{{name}}/polls/{{poll}}": VIEWER,
     f"POST {LIST}/{{name}}": ADMIN,
@@ -231,6 +232,6 @@ def address(route: str) -> tuple[str, str]:
         .replace("{deed}", "pause")
         .replace("{digest}", "0")
         .replace("{name:path}", "x.css")
-        .replace("/new", "/new?kind=x")
+        .replace("/new/hint", "/new/hint?kind=x&field=y")
     )
-    return method, re.sub(r"{\w+}", "nothing", path)
+    return method, re.sub(r"/new$", "/new?kind=x", re.sub(r"{\w+}", "nothing", path))

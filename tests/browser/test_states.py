@@ -15,7 +15,7 @@ import pytest
 from browser import processes
 from browser.browsing import barriers, browsing, sign_in
 from browser.processes import EMAIL, PASSWORD, Conductor, Vendor, wait_for
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Dialog, Page, Route, expect
 
 LIST = "/admin/settings/integrations"
 SCREENS = Path(__file__).parents[2] / "docs" / "screens" / "states"
@@ -196,6 +196,80 @@ def test_the_forms_of_an_integration(house_of_its_own: Own) -> None:
     for tab in ("polls", "gaps", "backfill"):
         page.goto(f"{conductor.url}{LIST}/prod?tab={tab}")
         picture(page, f"{tab}-empty")
+
+
+def test_a_form_tells_what_it_takes(house_of_its_own: Own) -> None:
+    page, conductor, _, _ = house_of_its_own
+    form = f"{conductor.url}{LIST}/new?kind=auth0"
+    page.goto(form)
+    expect(page.get_by_text("≈ 288 polls a day, 0.17 % of the rate limit.")).to_be_visible()
+    page.get_by_label("Polling interval").fill("1")
+    page.get_by_label("Auth0 plan").select_option("essentials")
+    expect(page.get_by_text("≈ 1,440 polls a day, 1 % of the rate limit.")).to_be_visible()
+    domain = page.get_by_label("Domain", exact=True)
+    domain.fill("https://manage.auth0.com/dashboard/eu/acme/applications")
+    page.get_by_label("Name").fill("prod")
+    expect(domain).to_have_value("acme.eu.auth0.com")
+    expect(page.get_by_text("That was the dashboard's address. Its tenant is acme.eu.auth0.com.")).to_be_visible()
+    domain.fill("https://login.acme.com/x")
+    page.get_by_label("Name").focus()
+    expect(domain).to_have_value("login.acme.com")
+    expect(page.get_by_text("We removed https:// and /x. login.acme.com is a custom domain")).to_be_visible()
+    picture(page, "add-hints")
+
+
+def test_a_form_keeps_what_was_typed(house_of_its_own: Own) -> None:
+    page, conductor, vendor, _ = house_of_its_own
+    form = f"{conductor.url}{LIST}/new?kind=auth0"
+    page.goto(form)
+    page.get_by_label("Name").fill("prod")
+    page.get_by_label("Auth0 plan").select_option("essentials")
+    asked: list[str] = []
+
+    def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", stay)
+    page.get_by_role("link", name="Dashboard").click()
+    wait_for(lambda: asked == ["beforeunload"], "question")
+    expect(page.get_by_label("Name")).to_have_value("prod")
+    tamper(conductor, "UPDATE sessions SET created_at = created_at - 86400000000")
+    page.get_by_label("Client Secret", exact=True).fill("a secret")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_label("E-mail").fill(EMAIL)
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_text("What you had typed is here again. Enter secrets anew.")).to_be_visible()
+    expect(page.get_by_label("Name")).to_have_value("prod")
+    expect(page.get_by_label("Auth0 plan")).to_have_value("essentials")
+    expect(page.get_by_text("≈ 288 polls a day, 0.2 % of the rate limit.")).to_be_visible()
+    expect(page.get_by_label("Client Secret", exact=True)).to_have_value("")
+    assert "a secret" not in page.evaluate("JSON.stringify({...sessionStorage})")
+    picture(page, "add-kept")
+    csrf = page.locator("#form input[name=csrf]")
+    known = csrf.input_value()
+    csrf.evaluate("(input) => (input.value = 'old')")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("alert")).to_have_text(
+        "This form is out of date. Load the page again. What you typed is still here."
+    )
+    expect(page.get_by_role("alert")).to_be_focused()
+    expect(page.get_by_label("Name")).to_have_value("prod")
+    picture(page, "add-out-of-date")
+    csrf.evaluate("(input, value) => (input.value = value)", known)
+    page.get_by_label("Domain", exact=True).fill(vendor.domain)
+    page.get_by_label("Client ID").fill(vendor.client_id)
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("alert")).to_be_focused()
+    page.get_by_label("Client Secret", exact=True).fill(vendor.client_secret)
+    page.get_by_text("Advanced", exact=True).click()
+    page.get_by_label("CA bundle").fill(vendor.ca_text)
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_role("heading", name="prod", exact=True)).to_be_visible()
+    assert asked == ["beforeunload"]  # once, and no more when it is saved
+    page.goto(form)
+    expect(page.get_by_label("Name")).to_have_value("")
 
 
 def test_a_source_from_its_first_poll_to_a_conductor_that_is_gone(house_of_its_own: Own) -> None:

@@ -12,6 +12,8 @@ from pydantic import Field, SecretStr
 
 from conductor.core.errors import Invalid
 
+LONGEST_INTERVAL = 60  # minutes
+
 
 @dataclass(frozen=True, slots=True)
 class Widget:
@@ -26,6 +28,7 @@ class Widget:
     choices: tuple[tuple[str, str], ...] = ()
     typed: bool = False  # other values than the choices may be typed
     multiline: bool = False
+    hints: tuple[str, ...] | None = None  # a hint is told while one types; it follows from these other fields, too
     replaces: str = ""  # a secret: this one is tried when that is refused, and takes its place once it was accepted
 
 
@@ -58,6 +61,14 @@ class Allowance:
 
     per_second: float
     burst: float
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A typed value as it will be taken, and a sentence about it."""
+
+    value: str
+    note: str
 
 
 class FieldError(ValueError):
@@ -103,8 +114,8 @@ class Declared(pydantic.BaseModel):
 class Config(Declared):
     """What an operator types for one integration; every connector adds its own fields."""
 
-    polling_interval: Annotated[int, Widget(order=40, unit="minutes")] = Field(
-        5, ge=1, le=60, title="Polling interval", description="Time between two polls, 1 to 60 minutes."
+    polling_interval: Annotated[int, Widget(order=40, unit="minutes", hints=("plan",))] = Field(
+        5, ge=1, le=LONGEST_INTERVAL, title="Polling interval", description="Time between two polls, 1 to 60 minutes."
     )
     ca_bundle: Annotated[str, Widget(order=91, advanced=True, identity=True, multiline=True)] = Field(
         "",
@@ -128,6 +139,16 @@ class Config(Declared):
         title="Share of the rate limit",
         description="How much of the vendor's rate limit Conductor may use. Other applications need the rest.",
     )
+
+    @classmethod
+    def hint(cls, field: str, values: Mapping[str, str]) -> Hint | None:
+        """What to tell of a value that is being typed, before it is sent; None when there is nothing to say. Pure."""
+        typed = values.get(field, "")
+        if field != "polling_interval" or not typed.isdecimal() or not 1 <= int(typed[:3]) <= LONGEST_INTERVAL:
+            return None
+        polls = 24 * 60 / int(typed[:3])
+        allowed = cls.model_construct(None, **values).allowance().per_second * 86_400
+        return Hint(typed, f"≈ {polls:,.0f} polls a day, {100 * polls / allowed:.2g} % of the rate limit.")
 
     @pydantic.field_validator("proxy")
     @classmethod

@@ -61,6 +61,8 @@ class Connector(Protocol):
     polling_interval: ClassVar[timedelta]
     Config: ClassVar[type[Config]]
     advice: ClassVar[Mapping[str, Advice]]
+    how: ClassVar[tuple[str, ...]]  # how to get what the form asks for, step by step
+    command: ClassVar[str]  # that does the same with the vendor's own tool; empty where there is none
 
     def check(self) -> AsyncGenerator[CheckStep, None]:
         """Try everything a poll needs, step by step, and stop at the first failure."""

@@ -41,6 +41,18 @@ async def new(
     return await _add_page(request, add_form(system.catalog.get(kind)))
 
 
+@router.get(LIST + "/new/hint")
+async def hint(request: Request, user: Admin, kind: str, field: str) -> dict[str, str]:
+    """What to tell of a value that is being typed, `value` as it will be taken; nothing of a secret is ever sent here.
+
+    Raises NotFound for the connector.
+    """
+    config = request.app.state.system.catalog.get(kind).Config
+    wanted = {known.name for known in config.form() if not known.secret}
+    found = config.hint(field, {name: value for name, value in request.query_params.items() if name in wanted})
+    return {"value": found.value, "note": found.note} if found else {"note": ""}
+
+
 @router.post(LIST + "/new")
 async def add(request: Request, user: Admin, kind: str) -> Response:
     """Test, or test and save. Raises NotFound for the connector."""

@@ -85,6 +85,11 @@ class Form:
         folded = [field.name for field in self.fields if field.widget.advanced]
         return any(name in self.errors for name in folded)
 
+    def hint(self, named: FormField) -> str:
+        """What is told of a field's value before it is sent, empty for nothing."""
+        found = self.connector.Config.hint(named.name, self.values) if named.widget.hints is not None else None
+        return found.note if found else ""
+
     def options(self, named: FormField) -> list[tuple[str, str]]:
         """A field's choices; a present value that is none of them is one too."""
         options = list(named.widget.choices)

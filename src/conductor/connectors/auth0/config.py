@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from pydantic import Field, SecretStr
 
 from conductor.connectors.auth0.advice import ADVICE
 from conductor.core import clock, config
-from conductor.core.config import Allowance, FieldError, Widget
+from conductor.core.config import Allowance, FieldError, Hint, Widget
 
 # Auth0 docs, "Log data retention": Starter 1 day, Essentials 5, Professional 10, Enterprise 30.
 RETENTION_DAYS = {"unknown": 1, "starter": 1, "essentials": 5, "professional": 10, "enterprise": 30}
@@ -45,7 +46,7 @@ _NOT_TENANTS = frozenset({"manage.auth0.com", "auth0.com", "www.auth0.com", "com
 class TenantConfig(config.Config):
     """One Auth0 tenant and the machine-to-machine application that reads its logs."""
 
-    domain: Annotated[str, Widget(order=10, identity=True, placeholder="acme.us.auth0.com")] = Field(
+    domain: Annotated[str, Widget(order=10, identity=True, placeholder="acme.us.auth0.com", hints=())] = Field(
         title="Domain", description="From the application's Settings page.", min_length=1
     )
     client_id: Annotated[str, Widget(order=20, identity=True)] = Field(
@@ -101,6 +102,23 @@ class TenantConfig(config.Config):
         moment = clock.now() if value.lower() == "now" else _moment(value)
         return clock.to_text(moment)
 
+    @classmethod
+    def hint(cls, field: str, values: Mapping[str, str]) -> Hint | None:
+        """Of the domain: what is taken of an address that was pasted, and whether the tenant domain is wanted too."""
+        if field != "domain" or not (typed := values.get(field, "").strip()):
+            return super().hint(field, values)
+        if dashboard := _DASHBOARD.search(typed.lower()):
+            tenant = f"{dashboard[2]}.{dashboard[1]}.auth0.com"
+            return Hint(tenant, f"That was the dashboard's address. Its tenant is {tenant}.")
+        try:
+            domain = clean_domain(typed)
+        except FieldError as error:
+            return Hint(typed, str(error))
+        notes = [f"We removed {_and(removed)}."] if (removed := _removed(typed)) else []
+        if cls.model_construct(domain=domain).is_custom:
+            notes.append(f"{domain} is a custom domain: enter the tenant domain, under Advanced, too.")
+        return Hint(domain, " ".join(notes))
+
     @property
     def tenant(self) -> str:
         """The tenant's own domain, which its rate limit belongs to."""
@@ -140,8 +158,18 @@ class TenantConfig(config.Config):
     def allowance(self, announced: int | None = None) -> Allowance:
         """By the bucket size that Auth0 announces, else by the plan."""
         if announced is None:
-            return ALLOWANCES[self.plan]
+            return ALLOWANCES.get(self.plan, FREE)
         return Allowance(SUSTAINED_BY_BURST.get(announced, float(announced)), float(announced))
+
+
+def _removed(typed: str) -> list[str]:
+    scheme, _, rest = typed.rpartition("://")
+    _, slash, path = rest.partition("/")
+    return [part for part in (scheme and f"{scheme}://", (slash + path)[:40]) if part]
+
+
+def _and(parts: list[str]) -> str:
+    return " and ".join(parts)
 
 
 def clean_domain(text: str) -> str:

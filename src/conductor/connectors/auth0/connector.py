@@ -62,6 +62,16 @@ class Connector:
     polling_interval: ClassVar = timedelta(minutes=5)
     Config: ClassVar = TenantConfig
     advice: ClassVar = ADVICE
+    how: ClassVar = (
+        "In the Auth0 Dashboard: Applications → Create Application → Machine to Machine.",
+        "Choose the Auth0 Management API.",
+        "Tick `read:logs` and nothing else, then Authorize.",
+        "From its Settings copy Domain, Client ID and Client Secret.",
+    )
+    command: ClassVar = (  # Auth0 CLI 1.x, its own reference
+        "auth0 apps create --name Conductor --type m2m --reveal-secrets\n"
+        'auth0 client-grants create --client-id CLIENT_ID --audience https://TENANT_DOMAIN/api/v2/ --scopes "read:logs"'
+    )
 
     def __init__(self, config: TenantConfig, http: Client | None = None, tokens: TokenSource | None = None) -> None:
         self._config = config

@@ -201,6 +201,54 @@ for (const select of $$("select[data-range]")) {
   });
 }
 
+// What a value means, told while one types: asked when a field, or one that matters to it, was changed.
+document.addEventListener("change", async (event) => {
+  const form = event.target.form;
+  if (!form?.dataset.kind) return;
+  for (const input of $$("[data-hint]", form)) {
+    const others = input.dataset.hint.split(" ").filter(Boolean);
+    if (![input.name, ...others].includes(event.target.name)) continue;
+    const asked = new URLSearchParams({ kind: form.dataset.kind, field: input.name });
+    for (const name of [input.name, ...others]) asked.set(name, form.elements[name].value);
+    const answer = await fetch(`/admin/settings/integrations/new/hint?${asked}`).catch(() => null);
+    if (!answer?.ok || asked.get(input.name) !== input.value) continue;
+    const { value, note } = await answer.json();
+    if (value !== undefined) input.value = value;
+    document.getElementById(`n-${input.name}`).textContent = note;
+  }
+});
+
+// What was typed is not lost: leaving asks, and whoever was signed out meanwhile finds it again, secrets aside.
+const typedAt = `typed ${location.pathname}${location.search}`;
+let typed = false;
+document.addEventListener("input", (event) => (typed ||= event.target.form?.dataset.keep !== undefined));
+addEventListener("beforeunload", (event) => typed && event.preventDefault());
+document.addEventListener("htmx:before:request", (event) => {
+  const form = event.target.closest?.("form[data-keep]");
+  if (!form) return;
+  const inputs = $$("input:not([type=password], [type=hidden]), select, textarea", form).filter((input) => input.name);
+  const values = inputs.map((input) => [input.name, input.type === "checkbox" ? input.checked : input.value]);
+  sessionStorage.setItem(typedAt, JSON.stringify(values));
+  typed = false;
+});
+document.addEventListener("htmx:after:swap", () => (typed ||= sessionStorage.getItem(typedAt) !== null)); // still here
+if (!document.querySelector("form[data-keep]")) {
+  if (!location.pathname.startsWith("/auth/")) for (const key of Object.keys(sessionStorage)) sessionStorage.removeItem(key);
+} else if (sessionStorage.getItem(typedAt)) {
+  const form = document.querySelector("form[data-keep]");
+  for (const [name, value] of JSON.parse(sessionStorage.getItem(typedAt))) {
+    const input = form.elements[name];
+    if (input?.type === "checkbox") input.checked = value;
+    else if (input) input.value = value;
+    input?.dispatchEvent(new Event("change", { bubbles: true }));
+  }
+  sessionStorage.removeItem(typedAt);
+  typed = true;
+  const note = Object.assign(document.createElement("p"), { className: "note", textContent: form.dataset.keep });
+  note.setAttribute("role", "status");
+  (form.closest(".columns") ?? form).before(note); // what htmx puts anew is below it
+}
+
 // A form that htmx sends: the pressed button says what happens, what failed gets the focus.
 document.addEventListener("htmx:before:request", (event) => {
   const form = event.target.closest?.("form[hx-post]");
@@ -224,6 +272,22 @@ document.addEventListener("htmx:after:swap", (event) => {
   offerToShow();
   offerToCopy();
   document.querySelector("#form [data-focus]")?.focus();
+});
+
+// An answer without the form, a refusal of the whole: it is told above the form, and what was typed stays.
+document.addEventListener("htmx:before:swap", (event) => {
+  const { target, text } = event.detail.ctx;
+  if (target?.id !== "form" || text.includes('id="form"')) return;
+  event.preventDefault();
+  const told = new DOMParser().parseFromString(text, "text/html").querySelector("h1")?.textContent;
+  const box = Object.assign(document.createElement("div"), { className: "problem", tabIndex: -1 });
+  box.setAttribute("role", "alert");
+  box.append(document.createElement("p"));
+  box.firstChild.textContent = `${told ?? "Conductor does not answer."} What you typed is still here.`;
+  forgetProblems();
+  target.prepend(box);
+  box.focus();
+  typed = true;
 });
 
 // A part that draws itself anew, and could not: what is known stays, dimmed, and nothing there acts.
