@@ -167,6 +167,10 @@ class Config(Declared):
         """How long the vendor keeps records: by the plan, or longer once a record of that age was served."""
         raise NotImplementedError
 
+    def plan_doubt(self, seen: timedelta) -> str:
+        """A sentence when a record of that age was served, which the chosen plan would not keep; else empty."""
+        return ""
+
     @property
     def start(self) -> datetime | None:
         """From when on records are wanted; None for everything that the vendor has."""

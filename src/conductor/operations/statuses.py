@@ -50,6 +50,7 @@ class Status:
     gaps: Sequence[Gap] = ()
     last_new_at: datetime | None = None
     shares: Sequence[str] = ()  # others that are on and read the same tenant
+    plan_doubt: str = ""  # the vendor keeps more than the plan that was chosen would
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +181,7 @@ def _status(system: System, integration: Integration, read: _Read) -> Status:
         gaps=read.gaps,
         last_new_at=read.last_new_at,
         shares=read.shares if integration.enabled else (),
+        plan_doubt=system.assembly.public(integration).plan_doubt(position.seen if position else timedelta(0)),
     )
 
 

@@ -58,6 +58,7 @@ def integration(found: Status) -> dict[str, Any]:
         "open_gaps": found.open_gaps,
         "lost_gaps": found.lost_gaps,
         "shares_tenant_with": list(found.shares),
+        "plan_doubt": found.plan_doubt,
         "events_24h": found.events_24h,
     }
 

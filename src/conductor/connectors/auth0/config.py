@@ -28,6 +28,7 @@ ALLOWANCES = {
 }
 # The bucket size that answers announce tells the limit; of several with one size the slowest is taken.
 SUSTAINED_BY_BURST = {2: 2.0, 10: 100 / 60, 50: 16.0}
+LONGEST = ("enterprise", 30)
 LONGEST_RETENTION = timedelta(days=30)
 
 _PLANS = (
@@ -154,6 +155,17 @@ class TenantConfig(config.Config):
         """By the plan; the next longer one once Auth0 has served an older record."""
         days = sorted({days for days in RETENTION_DAYS.values() if days >= RETENTION_DAYS[self.plan]})
         return next((timedelta(days=n) for n in days if timedelta(days=n) >= seen), LONGEST_RETENTION)
+
+    def plan_doubt(self, seen: timedelta = timedelta(0)) -> str:
+        """Which plan serves records that old."""
+        if seen <= timedelta(days=RETENTION_DAYS[self.plan]):
+            return ""
+        plan, days = next(
+            ((plan, days) for plan, days in RETENTION_DAYS.items() if timedelta(days=days) >= seen), LONGEST
+        )
+        age = -(-seen // timedelta(days=1))
+        likely = f"Your plan is probably {plan.title()}, which keeps logs {days} days."
+        return f"Auth0 returned an event from {age} days ago. {likely}"
 
     def allowance(self, announced: int | None = None) -> Allowance:
         """By the bucket size that Auth0 announces, else by the plan."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from conductor.connectors.auth0.config import TenantConfig
@@ -39,6 +41,33 @@ def test_a_hint_never_changes_what_cannot_be_used() -> None:
     assert TenantConfig.hint("domain", {"domain": " "}) is None
     for interval in ("", "0", "61", "x", "9" * 5000, "-1", "²"):
         assert TenantConfig.hint("polling_interval", {"polling_interval": interval, "plan": "free"}) is None
+
+
+@pytest.mark.parametrize(
+    ("plan", "days", "told"),
+    [
+        (
+            "essentials",
+            9,
+            "Auth0 returned an event from 9 days ago. Your plan is probably Professional, which keeps logs 10 days.",
+        ),
+        (
+            "unknown",
+            1.2,
+            "Auth0 returned an event from 2 days ago. Your plan is probably Essentials, which keeps logs 5 days.",
+        ),
+        (
+            "starter",
+            40,
+            "Auth0 returned an event from 40 days ago. Your plan is probably Enterprise, which keeps logs 30 days.",
+        ),
+        ("essentials", 5, ""),
+        ("enterprise", 0, ""),
+    ],
+)
+def test_an_event_that_is_older_than_the_plan_keeps_tells_which_plan_it_is(plan: str, days: float, told: str) -> None:
+    config = TenantConfig.parse({"domain": "acme.us.auth0.com", "client_id": "x", "client_secret": "x", "plan": plan})
+    assert config.plan_doubt(timedelta(days=days)) == told
 
 
 def test_the_interval_tells_what_it_costs() -> None:
