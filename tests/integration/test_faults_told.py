@@ -22,10 +22,12 @@ import pytest
 import trustme
 from click.testing import CliRunner
 from conftest import Wire
-from worlds import Collecting, collecting, run
+from virtual import run_hastily
+from worlds import Collecting, collecting, collecting_in_jumps, run
 
 from conductor.cli import main
-from conductor.core import clock
+from conductor.connectors.auth0 import check
+from conductor.core import clock, wording
 from conductor.core.schedule import Span
 from conductor.operations import integrations, statuses
 from conductor.simulator.faults import Fault
@@ -645,3 +647,21 @@ class asking:  # noqa: N801
         self._stop.set()
         with suppress(asyncio.CancelledError):
             await self._serving
+
+
+@pytest.mark.parametrize(
+    ("host", "found"),
+    [("acme.eu.auth0.com", "acme.eu.auth0.com"), ("other.eu.auth0.com", ""), ("acme.auth0.com", "acme.auth0.com")],
+)
+def test_a_tenant_in_another_region_is_found_without_a_secret(tmp_path: Path, host: str, found: str) -> None:
+    async def work() -> None:
+        async with collecting_in_jumps(tmp_path, TenantSpec(host=host, aliases=())) as it:
+            typed = {"domain": "acme.us.auth0.com", "client_id": "x", "client_secret": "canary-secret"}
+            source = it.system.assembly.trial("auth0", it.system.catalog.get("auth0").Config.parse(typed))
+            assert await check.elsewhere(source.config, source.http) == found
+            assert [seen.status for seen in it.world.stats.seen] == [200] * bool(found)
+            await source.close()
+            advice = it.system.catalog.advice("auth0.domain.unknown")
+            assert ("is it yours?" in wording.fill(advice.body, {"name": "acme", "found": found})) is bool(found)
+
+    run_hastily(work())

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+import msgspec
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -189,8 +190,16 @@ def _endpoint(request: Request) -> tuple[str, Answers]:
             return ("logs" if "from" in request.query else "search"), logs.page
         case "GET", path if path.startswith(f"{LOGS}/"):
             return "log", logs.one
+        case "GET", "/.well-known/openid-configuration":
+            return "other", _metadata
         case _:
             return "other", _not_found
+
+
+def _metadata(tenant: Tenant, request: Request) -> Reply:
+    """A little of OpenID Connect Discovery 1.0."""
+    known = {"issuer": f"https://{request.host}/", "token_endpoint": f"https://{request.host}/oauth/token"}
+    return Reply(200, msgspec.json.encode(known))
 
 
 def _not_found(tenant: Tenant, request: Request) -> Reply:

@@ -33,7 +33,8 @@ _DOMAIN: dict[str, Advice] = {
         title="Auth0 has no tenant at {domain}.",
         body=(
             "Check the spelling and the region: `{name}.us`, `.eu`, `.au`, `.jp`, … "
-            "Some older US tenants have no region (`{name}.auth0.com`)."
+            "Some older US tenants have no region (`{name}.auth0.com`). "
+            "A tenant of that name answers at `{found}`: is it yours?"
         ),
         fix=(
             "Check the spelling and the region: `{name}.us`, `.eu`, `.au`, `.jp`, …",

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import suppress
 from time import monotonic
 
 from conductor.connectors.auth0 import page
 from conductor.connectors.auth0.api import SCOPES, Api, events_of
 from conductor.connectors.auth0.config import TenantConfig
 from conductor.core.connector import CheckStep, StepState
-from conductor.core.errors import SourceError
+from conductor.core.errors import SourceError, UnknownTenant
 from conductor.outbound.client import Client
 from conductor.outbound.oauth2 import Token, TokenSource
 
 NAMES = ("Domain", "DNS", "Connect", "TLS", "Clock", "Token", "Scopes", "Read", "Limits")
 SKEW_WARNS = 30.0  # seconds
+ELSEWHERE = 8.0  # seconds, to look for a tenant in other regions, of which three or so are asked in that time
 _POWERFUL = ("delete:", "update:", "create:")
 
 
@@ -26,9 +29,27 @@ async def steps(config: TenantConfig, http: Client, tokens: TokenSource) -> Asyn
             yield step
             done += 1
     except SourceError as error:
-        yield CheckStep(NAMES[done], StepState.FAILED, str(error), error.code, {"domain": config.domain, **error.facts})
+        facts = {"domain": config.domain, **error.facts}
+        if isinstance(error, UnknownTenant):
+            facts["found"] = await elsewhere(config, http)
+        yield CheckStep(NAMES[done], StepState.FAILED, str(error), error.code, facts)
         for name in NAMES[done + 1 :]:
             yield CheckStep(name, StepState.SKIPPED, "not tried")
+
+
+async def elsewhere(config: TenantConfig, http: Client) -> str:
+    """The first other region in which a tenant of that name answers, empty for none. No secret is sent there.
+
+    Every tenant publishes its metadata (OpenID Connect Discovery 1.0, section 4).
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(ELSEWHERE):
+            for domain in config.elsewhere:
+                with suppress(SourceError):
+                    answer = await http.get(f"https://{domain}/.well-known/openid-configuration", {})
+                    if answer.status == 200:
+                        return domain
+    return ""
 
 
 async def _run(config: TenantConfig, http: Client, tokens: TokenSource) -> AsyncIterator[CheckStep]:

@@ -28,6 +28,7 @@ ALLOWANCES = {
 }
 # The bucket size that answers announce tells the limit; of several with one size the slowest is taken.
 SUSTAINED_BY_BURST = {2: 2.0, 10: 100 / 60, 50: 16.0}
+REGIONS = ("us", "eu", "", "au", "jp", "uk", "ca")  # Auth0 docs; older US tenants have none
 LONGEST = ("enterprise", 30)
 LONGEST_RETENTION = timedelta(days=30)
 
@@ -145,6 +146,15 @@ class TenantConfig(config.Config):
         """Whether the domain is the customer's own; a simulator on this machine is nobody's."""
         local = self.host == "localhost" or self.host.endswith(".localhost") or self.host.startswith("127.")
         return not (local or self.host.endswith(".auth0.com"))
+
+    @property
+    def elsewhere(self) -> tuple[str, ...]:
+        """The same name in Auth0's other regions, the likeliest first; nothing of a custom domain."""
+        if not self.host.endswith(".auth0.com"):
+            return ()
+        name = self.host.partition(".")[0]
+        domains = (f"{name}.{region}.auth0.com" if region else f"{name}.auth0.com" for region in REGIONS)
+        return tuple(domain for domain in domains if domain != self.host)
 
     @property
     def start(self) -> datetime | None:
