@@ -58,6 +58,7 @@ ACCESS = {
     "GET /help": VIEWER,
     "GET /help/{topic}": VIEWER,
     "GET /signals/search": VIEWER,
+    "GET /signals/range": VIEWER,
     "GET /signals/events/{id}": VIEWER,
     "POST /signals/events/{id}/unmask": ANALYST,
     f"GET {LIST}": VIEWER,

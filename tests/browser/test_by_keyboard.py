@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from browser.browsing import browsing
+from browser.browsing import barriers, browsing
 from browser.conftest import House
 from browser.processes import EMAIL, PASSWORD
 from playwright.sync_api import Browser, Page, expect
@@ -112,6 +112,21 @@ def test_one_runs_a_query_and_opens_and_closes_an_event(page: Page, house: House
     expect(panel).to_contain_text("wrong password")
     _press(page, "Close")
     expect(panel).to_have_count(0)
+
+
+def test_one_types_a_time_range_in_words(page: Page, house: House) -> None:
+    page.goto(f"{house.url}/signals/search")
+    page.get_by_label("Time range", exact=True).select_option("In words …")
+    words = page.get_by_label("Time range in words (UTC)")
+    expect(words).to_be_focused()
+    page.keyboard.type("20 Nov 2025 14:00 - 15")
+    expect(page.get_by_text("is not a time range.")).to_be_visible()
+    page.keyboard.type(":30")
+    expect(page.get_by_text("20 Nov 2025 14:00 – 20 Nov 2025 15:30 UTC (90 min)")).to_be_visible()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**from=2025-11-20T14%3A00Z&to=2025-11-20T15%3A29%3A59Z")
+    expect(words).to_have_value("2025-11-20 14:00 - 2025-11-20 15:29:59")
+    assert barriers(page) == []
 
 
 def test_one_sees_two_hundred_events_and_loads_older_ones(page: Page, house: House) -> None:

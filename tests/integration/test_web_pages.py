@@ -267,7 +267,19 @@ def test_local_times_are_sent_on_to_a_url_that_means_the_same_everywhere(run: An
         await accounts.edit_user(site.system, "ana@example.com", by="local", time_zone="Europe/Prague")
         moved = await site.http.get("/signals/search?q=a&last=custom&from=2026-11-20+14%3A00&to=")
         assert moved.headers["location"] == "/signals/search?q=a&last=custom&from=2026-11-20T13%3A00Z"
-        assert 'value="2026-11-20 14:00"' in await site.get(moved.headers["location"])
+        assert 'value="since 2026-11-20 14:00"' in await site.get(moved.headers["location"])
+        told = await site.http.get("/signals/search?q=a&last=custom&range=20+Nov+2025+14:00+-+15:30")
+        assert told.headers["location"] == (
+            "/signals/search?q=a&last=custom&from=2025-11-20T13%3A00Z&to=2025-11-20T14%3A29%3A59Z"
+        )
+        assert (await site.http.get("/signals/search?last=custom&range=3d")).headers[
+            "location"
+        ] == "/signals/search?last=3d"
+        wrong = await site.get("/signals/search?q=a&last=custom&range=next+%3Cb%3Eweek", 422)
+        assert "`next &lt;b&gt;week`" in wrong.replace("<code>", "`").replace("</code>", "`")
+        assert 'value="next &lt;b&gt;week"' in wrong
+        note = (await site.http.get("/signals/range?words=20+Nov+2025+14:00+-+15:30")).json()
+        assert note == {"note": "20 Nov 2025 14:00 – 20 Nov 2025 15:30 CET (90 min)"}
 
     run(tell)
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from conductor.analytics import spoken
 from conductor.analytics.timerange import PRESETS
+from conductor.core import clock
+from conductor.core.wording import duration
 
 DEFAULT = "24h"
 WORDS = {
@@ -19,6 +22,7 @@ WORDS = {
     "30d": "Last 30 days",
 }
 CUSTOM = "custom"
+SECONDS = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,7 @@ class Range:
     last: str
     start: str
     end: str
+    typed: str = ""  # what could not be understood
 
     @property
     def choice(self) -> str:
@@ -39,7 +44,7 @@ class Range:
         """The presets; a span that is none of them is one too."""
         known = [(preset, WORDS.get(preset, f"Last {preset}")) for preset in PRESETS]
         own = [(self.last, f"Last {self.last}")] if self.last and self.last not in PRESETS else []
-        return [*own, *known, (CUSTOM, "From – to")]
+        return [*own, *known, (CUSTOM, "In words …")]
 
     @property
     def query(self) -> dict[str, str]:
@@ -48,12 +53,12 @@ class Range:
             return {} if self.last == DEFAULT else {"last": self.last}
         return {"last": CUSTOM, "from": self.start, "to": self.end}
 
-    def input_value(self, text: str, zone: ZoneInfo) -> str:
-        """A time of the URL as an input shows it: in the user's zone, other text as it is."""
-        try:
-            return datetime.fromisoformat(text).astimezone(zone).strftime("%Y-%m-%d %H:%M")
-        except ValueError:
-            return text
+    def words(self, zone: ZoneInfo) -> str:
+        """The range as somebody could have typed it, in their zone; empty for a preset and for all time."""
+        if self.typed or self.last or not (self.start or self.end):
+            return self.typed
+        start, end = _shown(self.start, zone), _shown(self.end, zone, last=True)
+        return f"{start} - {end}" if start and end else f"since {start}" if start else f"until {end}"
 
 
 def read(parameters: Mapping[str, str], zone: ZoneInfo) -> Range:
@@ -63,6 +68,40 @@ def read(parameters: Mapping[str, str], zone: ZoneInfo) -> Range:
     if last == CUSTOM or (not last and (start or end)):
         return Range("", _to_utc(start, zone, time.min), _to_utc(end, zone, time(23, 59)))
     return Range(last or DEFAULT, "", "")
+
+
+def understood(text: str, zone: ZoneInfo) -> Range:
+    """From words, for example `yesterday`. Raises Invalid for the field `range`."""
+    found = spoken.understand(text, clock.now().astimezone(zone))
+    if found.last:
+        return Range(found.last, "", "")
+    start, end = found.span.start, found.span.end
+    last = end and end - timedelta(seconds=1)  # a time in a URL is part of the range as a whole
+    return Range("", _url(start) if start else "", last.strftime(SECONDS) if last else "")
+
+
+def preview(text: str, zone: ZoneInfo) -> str:
+    """The range that these words mean, in the user's zone. Raises Invalid."""
+    span = spoken.understand(text, clock.now().astimezone(zone)).span
+    start, end = (moment and moment.astimezone(zone) for moment in (span.start, span.end))
+    length = f" ({duration(span.end - span.start)})" if span.start and span.end else ""
+    begins = f"{start:%-d %b %Y %H:%M}" if start else "the beginning"
+    return f"{begins} – {f'{end:%-d %b %Y %H:%M}' if end else 'now'} {start or end:%Z}{length}"
+
+
+def _shown(text: str, zone: ZoneInfo, *, last: bool = False) -> str:
+    """A time of the URL in the user's zone, other text as it is; as the `last` a minute is part of the range whole."""
+    try:
+        moment = datetime.fromisoformat(text).astimezone(zone)
+    except ValueError:
+        return text
+    if last and len(text) == len("2026-11-20T13:00Z"):
+        moment += timedelta(seconds=59)
+    return moment.strftime("%Y-%m-%d %H:%M:%S" if moment.second else "%Y-%m-%d %H:%M")
+
+
+def _url(moment: datetime) -> str:
+    return moment.strftime(SECONDS if moment.second else "%Y-%m-%dT%H:%MZ")
 
 
 def _to_utc(text: str, zone: ZoneInfo, of_day: time) -> str:
@@ -75,5 +114,4 @@ def _to_utc(text: str, zone: ZoneInfo, of_day: time) -> str:
         return text
     if len(text) == len("2026-11-22"):
         moment = datetime.combine(moment.date(), of_day)
-    exact = moment.replace(tzinfo=zone).astimezone(UTC)
-    return exact.strftime("%Y-%m-%dT%H:%M:%SZ" if exact.second else "%Y-%m-%dT%H:%MZ")
+    return _url(moment.replace(tzinfo=zone).astimezone(UTC))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -64,23 +64,40 @@ class View:
 @router.get(SEARCH)
 async def results(request: Request, user: Viewer) -> Response:
     """The page. A URL in other words than our own is sent on to ours."""
-    asked = request.query_params
-    span = ranges.read(asked, show.zone(user.time_zone))
+    asked, zone = request.query_params, show.zone(user.time_zone)
+    span, words = ranges.read(asked, zone), asked.get("range", "").strip()
     view = View(asked.get("q", "").strip(), span, asked.get("after", ""), asked.get("open", ""))
+    if words and span.choice == ranges.CUSTOM:
+        try:
+            return see_other(view.url(range=ranges.understood(words, zone), after=""))
+        except Invalid as error:
+            return await _answer(request, user, replace(view, range=replace(span, typed=words)), error.fields)
     if span.start != asked.get("from", "").strip() or span.end != asked.get("to", "").strip():
         return see_other(view.url(after=view.after))
     return await _answer(request, user, view)
 
 
-async def _answer(request: Request, user: Viewer, view: View) -> Response:
+@router.get("/signals/range")
+async def preview(user: Viewer, words: str = "") -> dict[str, str]:
+    """What a time range that is being typed means."""
+    try:
+        return {"note": ranges.preview(words, show.zone(user.time_zone)) if words.strip() else ""}
+    except Invalid as error:
+        return {"note": error.fields["range"].replace("`", "")}
+
+
+async def _answer(request: Request, user: User, view: View, wrong: Mapping[str, str] | None = None) -> Response:
     system, zone = request.app.state.system, show.zone(user.time_zone)
-    context: dict[str, Any] = {"view": view, "zone": zone, "result": None, "count": None, "error": None, "fields": {}}
+    context: dict[str, Any] = {"view": view, "zone": zone, "result": None, "count": None, "error": None}
+    context["fields"] = wrong or {}
     context |= {
         "entries": [],
         "opened": await _opened(request, user, view),
         "empty": None,
         "wider": WIDER.get(view.range.last),
     }
+    if wrong:
+        return pages(request).answer(request, "search.html", status=422, **context)
     status = 200
     try:
         async with request.app.state.turns.take(user.email):

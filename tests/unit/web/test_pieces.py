@@ -8,6 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from conductor.analytics import spoken, timerange
+from conductor.core import clock
 from conductor.core.errors import NotFound
 from conductor.operations.sessions import TooManyAttempts
 from conductor.web import guides, ranges, render, security, throttle
@@ -112,8 +114,19 @@ def test_depth_counts_brackets_outside_of_strings(body: bytes, depth: int) -> No
 def test_a_local_time_becomes_utc_and_comes_back() -> None:
     found = ranges.read({"last": "custom", "from": "2026-11-20 14:00", "to": "2026-11-20"}, PRAGUE)
     assert (found.start, found.end) == ("2026-11-20T13:00Z", "2026-11-20T22:59Z")
-    assert found.input_value(found.start, PRAGUE) == "2026-11-20 14:00"
+    assert found.words(PRAGUE) == "2026-11-20 14:00 - 2026-11-20 23:59:59"
     assert ranges.read({"last": "custom", "from": found.start, "to": found.end}, PRAGUE) == found
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["yesterday", "20 Nov 2025 14:00 - 15:30", "2026-11-20T14:03:05Z", "since 2026-11-20", "until 2026-11-20 14:00"],
+)
+def test_a_range_in_words_stays_the_same_when_it_is_sent_again(words: str) -> None:
+    found = ranges.understood(words, PRAGUE)
+    assert ranges.understood(found.words(PRAGUE), PRAGUE) == found
+    span = timerange.resolve(None, found.start or None, found.end or None, clock.now())
+    assert span == spoken.understand(words, clock.now().astimezone(PRAGUE)).span
 
 
 def test_what_is_no_time_stays_to_be_told_so() -> None:

@@ -249,6 +249,20 @@ if (!document.querySelector("form[data-keep]")) {
   (form.closest(".columns") ?? form).before(note); // what htmx puts anew is below it
 }
 
+// Words that are being typed, and what they mean.
+for (const input of $$("[data-preview]")) {
+  let waiting;
+  input.addEventListener("input", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(async () => {
+      const words = input.value;
+      const answer = await fetch(`${input.dataset.preview}?${new URLSearchParams({ words })}`).catch(() => null);
+      if (!answer?.ok || words !== input.value) return;
+      document.getElementById(input.getAttribute("aria-describedby")).textContent = (await answer.json()).note;
+    }, 150);
+  });
+}
+
 // A form that htmx sends: the pressed button says what happens, what failed gets the focus.
 document.addEventListener("htmx:before:request", (event) => {
   const form = event.target.closest?.("form[hx-post]");
