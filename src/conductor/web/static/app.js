@@ -190,6 +190,7 @@ for (const select of $$("[data-submit]")) {
 for (const select of $$("select[data-range]")) {
   const custom = select.form.querySelector(".custom");
   const fit = () => {
+    delete custom.dataset.hide; // so that nothing moved before this ran
     custom.hidden = select.value !== "custom";
     for (const input of $$("input", custom)) input.disabled = custom.hidden; // what is not shown is not sent
   };
