@@ -222,6 +222,7 @@ document.addEventListener("change", async (event) => {
 // What was typed is not lost: leaving asks, and whoever was signed out meanwhile finds it again, secrets aside.
 const typedAt = `typed ${location.pathname}${location.search}`;
 let typed = false;
+let typedBefore = false; // an answer
 document.addEventListener("input", (event) => (typed ||= event.target.form?.dataset.keep !== undefined));
 addEventListener("beforeunload", (event) => typed && event.preventDefault());
 document.addEventListener("htmx:before:request", (event) => {
@@ -230,9 +231,9 @@ document.addEventListener("htmx:before:request", (event) => {
   const inputs = $$("input:not([type=password], [type=hidden]), select, textarea", form).filter((input) => input.name);
   const values = inputs.map((input) => [input.name, input.type === "checkbox" ? input.checked : input.value]);
   sessionStorage.setItem(typedAt, JSON.stringify(values));
-  typed = false;
+  [typed, typedBefore] = [false, typed];
 });
-document.addEventListener("htmx:after:swap", () => (typed ||= sessionStorage.getItem(typedAt) !== null)); // still here
+document.addEventListener("htmx:after:swap", () => (typed ||= typedBefore)); // still here
 if (!document.querySelector("form[data-keep]")) {
   if (!location.pathname.startsWith("/auth/")) for (const key of Object.keys(sessionStorage)) sessionStorage.removeItem(key);
 } else if (sessionStorage.getItem(typedAt)) {
@@ -302,7 +303,7 @@ document.addEventListener("htmx:before:swap", (event) => {
   forgetProblems();
   target.prepend(box);
   box.focus();
-  typed = true;
+  typed = typedBefore;
 });
 
 // A part that draws itself anew, and could not: what is known stays, dimmed, and nothing there acts.
