@@ -11,9 +11,9 @@ from typing import Any, Protocol
 import msgspec
 
 from conductor.core import clock
-from conductor.core.errors import SourceError, UnexpectedResponse
+from conductor.core.errors import RateLimited, SourceError, UnexpectedResponse
 from conductor.observe import redactor
-from conductor.outbound import body
+from conductor.outbound import body, pace
 from conductor.outbound.client import Answer, Client
 
 SHORTEST, LONGEST = 60.0, 86_400.0  # seconds of life that we believe
@@ -87,12 +87,14 @@ class TokenSource:
         self._renew_at = 0.0  # by the loop's clock, which nobody sets
         self._loaded = keeper is None
         self._promoted = ""
+        self._held_until = 0.0  # by the loop's clock: until then we were told not to ask
         self._lock = asyncio.Lock()
 
     async def token(self, http: Client, grant: Grant, *, instead_of: Token | None = None) -> Token:
         """A token that lives. `instead_of` is one that was refused: it is never handed out again.
 
-        However many ask at once, one request is made. Raises TokenRefused, UnexpectedResponse and what Client raises.
+        However many ask at once, one request is made; and none while the server has told one of them to wait. Raises
+        TokenRefused, UnexpectedResponse and what Client raises.
         """
         async with self._lock:
             await self._load()
@@ -100,7 +102,7 @@ class TokenSource:
                 await self._keep(None)
             token = self._token
             if token is None or self._renew_at <= asyncio.get_running_loop().time():
-                token = await self._request(http, grant)
+                token = await self._ask(http, grant)
                 await self._keep(token)
             return token
 
@@ -108,6 +110,16 @@ class TokenSource:
         """Drop the token, for example after a refusal for want of scope: scopes are baked into it."""
         async with self._lock:
             await self._keep(None)
+
+    async def _ask(self, http: Client, grant: Grant) -> Token:
+        now = asyncio.get_running_loop().time()
+        if now < self._held_until:
+            raise RateLimited(retry_after=max(self._held_until - now, pace.MOMENT), code=f"{http.vendor}.rate.limited")
+        try:
+            return await self._request(http, grant)
+        except RateLimited as error:
+            self._held_until = asyncio.get_running_loop().time() + (error.retry_after or 0.0)
+            raise
 
     async def _request(self, http: Client, grant: Grant) -> Token:
         """With the one secret, or else with the other: a vendor may have been told the new one before we were."""

@@ -217,15 +217,16 @@ def latest(connection: Connection, integration_ids: Sequence[int]) -> dict[int, 
 
 
 def failures(connection: Connection, integration_id: int) -> Failures | None:
-    """The present row of failures; None when the last poll was a good one."""
-    since = _failing_since(connection, [integration_id]).get(integration_id)
+    """The polls since the last good one, those that were cut short by a stop too; None when there are none."""
+    good = select(func.max(_table.c.id)).where(_live(integration_id), _table.c.result == OK).scalar_subquery()
+    since_then = (_live(integration_id), _table.c.id > func.coalesce(good, 0), _table.c.result != RUNNING)
+    since = connection.execute(select(func.min(_table.c.started_at)).where(*since_then)).scalar()
     if since is None:
         return None
-    good = select(func.max(_table.c.id)).where(_live(integration_id), _table.c.result == OK).scalar_subquery()
-    told = (_table.c.id > func.coalesce(good, 0), _table.c.vendor_at.is_not(None), _table.c.result != OK)
-    query = select(_table.c.started_at, _table.c.vendor_at).where(_live(integration_id), *told)
+    query = select(_table.c.started_at, _table.c.vendor_at).where(*since_then, _table.c.vendor_at.is_not(None))
     row = connection.execute(query.order_by(_table.c.id).limit(1)).one_or_none()
-    return Failures(since, None if row is None else Both(clock.from_micros(row[0]), clock.from_micros(row[1])))
+    told = None if row is None else Both(clock.from_micros(row[0]), clock.from_micros(row[1]))
+    return Failures(clock.from_micros(since), told)
 
 
 def last_behind(connection: Connection, integration_id: int, moment: datetime) -> datetime | None:

@@ -188,3 +188,12 @@ def test_a_row_of_failures_tells_when_it_began_and_when_the_vendor_told_its_time
     poll(connection, position, 3, replace(BAD, vendor_at=at(-57)))
     poll(connection, position, 4, replace(BAD, vendor_at=at(-56)))
     assert polls.failures(connection, here) == Failures(at(2), Both(at(3), at(-57)))
+
+
+def test_a_poll_that_a_stop_cut_short_is_one_without_success_too(connection: Connection, position: Position) -> None:
+    """Between it and the next one the vendor may have deleted what nobody has read."""
+    polls.begin(connection, position, at(0))
+    assert polls.failures(connection, position.integration_id) is None
+    polls.interrupt(connection, position.integration_id, at(1))
+    poll(connection, position, 30, BAD)
+    assert polls.failures(connection, position.integration_id) == Failures(at(0), None)

@@ -356,6 +356,22 @@ def test_f05_a_quota_of_tokens_is_waited_for(run: Run) -> None:
     assert error.retry_after == 2400.0
 
 
+def test_f05_while_one_was_told_to_wait_nobody_asks(run: Run) -> None:
+    async def scenario(ask: Any, server: Any) -> Any:
+        source, waits = TokenSource(), []
+        for pause in (0.0, 100.0, 300.0):
+            await asyncio.sleep(pause)
+            with pytest.raises(RateLimited) as caught:
+                await ask(source)
+            waits.append(round(caught.value.retry_after))
+        asked = len(server.requests)
+        await asyncio.sleep(2000.0)
+        return waits, asked, (await ask(source)).value, len(server.requests)
+
+    told = run(scenario, reply(b"{}", "429 Too Many", "Retry-After: 2400"), issued("one"))
+    assert told == ([2400, 2300, 2000], 1, "one", 2)
+
+
 REFUSED = reply({"error": "access_denied", "error_description": "Unauthorized"}, "401 Unauthorized")
 
 
