@@ -18,6 +18,7 @@ from benchmarks.idle import idle
 from benchmarks.pages import pages
 from benchmarks.polite import polite
 from benchmarks.proof import proof, start
+from benchmarks.search import searching
 from benchmarks.throughput import end_to_end
 
 ALL: dict[str, Callable[[], Mapping[str, float]]] = {
@@ -28,6 +29,7 @@ ALL: dict[str, Callable[[], Mapping[str, float]]] = {
     "A thousand after a restart": lambda: asyncio.run(polite()),
     "Ten million proved": proof,
     "Ten million started": start,
+    "Ten million searched": lambda: asyncio.run(searching()),
     "Open files": lambda: asyncio.run(descriptors()),
     "Pages of a thousand": lambda: asyncio.run(pages()),
     "In the browser": browser,

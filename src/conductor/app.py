@@ -111,7 +111,7 @@ async def serve(settings: Settings, announce: Callable[[Started], None]) -> None
         room.make_start_possible()
         async with opened(settings, directory, base_url=settings.base_url or listening.url) as system:
             await retention.note_setting(system)
-            await general.note_outside(system, settings.outside)
+            await general.note_outside(system)
             await _first_admin(settings, system)
             stop = asyncio.Event()
             web = [
@@ -177,7 +177,9 @@ def _system(
         indexer=indexer,
         metrics=metrics,
         pulse=pulse,
-        settings=Options(base_url, settings.retention_days, settings.data.expanduser().absolute(), told(settings)),
+        settings=Options(
+            base_url, settings.retention_days, settings.data.expanduser().absolute(), told(settings), settings.outside
+        ),
     )
 
 

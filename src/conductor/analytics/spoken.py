@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from conductor.analytics.timerange import TimeRange, parse_last
 from conductor.core.errors import Invalid
 
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 AROUND = timedelta(minutes=5)  # an instant means this much on either side
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 EXAMPLES = "`4h`, `yesterday`, `last week`, `2026-11-20`, `20 Nov 14:00 - 15:30`, `since 20 Nov`, `around 14:03 10m`"
@@ -41,6 +42,8 @@ def understand(text: str, now: datetime) -> Spoken:
     if found is None:
         raise Invalid({"range": f"`{text.strip()[:60]}` is not a time range. Try {EXAMPLES}."})
     start, end = found.span.start, found.span.end
+    if not all(EARLIEST <= moment <= LATEST for moment in (start, end) if moment):
+        raise Invalid({"range": f"Choose a time from {EARLIEST:%Y} to {LATEST:%Y}."})
     if start is not None and end is not None and start >= end:
         raise Invalid({"range": "The end must be later than the start."})
     return found
@@ -49,7 +52,7 @@ def understand(text: str, now: datetime) -> Spoken:
 def _understood(words: str, now: datetime) -> Spoken | None:
     if re.fullmatch(rf"-?{_LENGTH}", words) or re.fullmatch(rf"last {_LENGTH}", words):
         length = words.rpartition(" ")[2].removeprefix("-")
-        return Spoken(TimeRange(_utc(now - parse_last(length)), _utc(now)), length)
+        return Spoken(TimeRange(_utc(now) - parse_last(length), _utc(now)), length)
     if named := _calendar(words, now):
         return _days(*named, now)
     if words.startswith("since "):
@@ -63,7 +66,7 @@ def _understood(words: str, now: datetime) -> Spoken | None:
     point = _point(words, now)
     if point.is_day:
         return Spoken(TimeRange(_utc(point.begins), _utc(point.ends)))
-    return Spoken(TimeRange(_utc(point.begins - AROUND), _utc(point.begins + AROUND)))
+    return Spoken(TimeRange(_utc(point.begins) - AROUND, _utc(point.begins) + AROUND))
 
 
 def _calendar(words: str, now: datetime) -> tuple[date, date] | None:
@@ -97,13 +100,13 @@ class _Point:
     @property
     def until(self) -> datetime:
         """Where it ends a span: a day and a second are part of it, `15:30` is where it stops."""
-        return self.begins if self.ends - self.begins == timedelta(minutes=1) else self.ends
+        return self.begins if _utc(self.ends) - _utc(self.begins) == timedelta(minutes=1) else self.ends
 
 
 def _point(words: str, now: datetime, near: date | None = None) -> _Point:
     """What a day and a time of day name; a time alone is of `near`, or today. Raises ValueError."""
     if re.fullmatch(rf"-{_LENGTH}", words):
-        moment = now - parse_last(words[1:])
+        moment = _utc(now) - parse_last(words[1:])  # so many hours, whatever the clocks did meanwhile
         return _Point(moment, moment)
     if words == "now":
         return _Point(now, now)
@@ -111,7 +114,7 @@ def _point(words: str, now: datetime, near: date | None = None) -> _Point:
     if name in ("today", "yesterday"):
         words = f"{now.date() - timedelta(days=name == 'yesterday')} {rest}".strip()
     if re.search(r"(?:z|[+-][0-9]{2}:[0-9]{2})$", words):
-        moment = datetime.fromisoformat(words.upper()).astimezone(now.tzinfo)
+        moment = _utc(datetime.fromisoformat(words.upper()))
         return _Point(moment, moment + timedelta(seconds=1))
     found = _POINT.fullmatch(words)
     if found is None or not words:
@@ -120,7 +123,7 @@ def _point(words: str, now: datetime, near: date | None = None) -> _Point:
     if found["hour"] is None:
         return _Point(_at(day, time(), now), _at(day + timedelta(days=1), time(), now), is_day=True)
     of_day = time(int(found["hour"]), int(found["minute"]), int(found["second"] or 0))
-    begins = _at(day, of_day, now)
+    begins = _utc(_at(day, of_day, now))
     return _Point(begins, begins + timedelta(seconds=1 if found["second"] else 60))
 
 
@@ -138,7 +141,7 @@ def _day(found: re.Match[str], now: datetime) -> date | None:
 
 def _between(first: str, last: str, now: datetime) -> Spoken:
     begins = _point(first, now)
-    ends = _point(last, now, near=begins.begins.date())
+    ends = _point(last, now, near=begins.begins.astimezone(now.tzinfo).date())
     return Spoken(TimeRange(_utc(begins.begins), _utc(ends.until)))
 
 
@@ -149,8 +152,8 @@ def _around(words: str, now: datetime) -> Spoken:
         words, spread = moment, parse_last(length)
     point = _point(words, now)
     if point.is_day:
-        return Spoken(TimeRange(_utc(point.begins - spread), _utc(point.ends + spread)))
-    return Spoken(TimeRange(_utc(point.begins - spread), _utc(point.begins + spread)))
+        return Spoken(TimeRange(_utc(point.begins) - spread, _utc(point.ends) + spread))
+    return Spoken(TimeRange(_utc(point.begins) - spread, _utc(point.begins) + spread))
 
 
 def _days(first: date, after: date, now: datetime) -> Spoken:

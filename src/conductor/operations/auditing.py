@@ -42,9 +42,9 @@ async def refused(system: HasDatabase, code: str, slug: str, facts: Mapping[str,
         await system.database.write(lambda connection: audit.append(connection, by, action, slug, detail))
 
 
-async def searched(system: HasDatabase, user: User, asked: Request, address: str) -> None:
-    """Somebody has searched. The further pages of a search are no deed of their own."""
-    if asked.after:
+async def searched(system: HasDatabase, user: User, asked: Request, address: str, *, counted: bool = False) -> None:
+    """Somebody has searched, or `counted` alone. The further pages of a search are no deed of their own."""
+    if asked.after and not counted:
         return
     words = {"q": asked.q, "last": asked.last, "from": asked.start, "to": asked.end}
     detail = {name: value for name, value in words.items() if value is not None}

@@ -151,7 +151,8 @@ async def _estimate(system: System, found: Integration, span: Span) -> Estimate:
     latest = (await system.database.read(lambda connection: polls.latest(connection, [found.id])))[found.id]
     events = round(rate * (span.ends - span.begins).total_seconds())
     requests = events // PAGE + 2
-    allowed = config.allowance(latest.last.rate_limit if latest.last else None).per_second * config.rate_share / FULL
+    announced = latest.last.rate_limit if latest.last else None
+    allowed = config.allowance(announced or None).per_second * config.rate_share / FULL
     return Estimate(span, config.rate_share, events, requests, timedelta(seconds=requests / allowed))
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from conductor.analytics import search
+from conductor.analytics.engine import Unsearchable
 from conductor.core import clock
 from conductor.core.backfill import Backfill
 from conductor.core.poll import Gap
@@ -47,9 +48,14 @@ async def estimates(system: System, integration_id: int, found: Sequence[Gap]) -
     as the gap, an hour at the least and a day at the most, on either side. A gap between empty ones is left out.
     """
     missing = [gap for gap in found if gap.state != "recovered" and gap.ends > gap.begins][:ESTIMATED]
+    if not missing:
+        return {}
     around = [_around(gap) for gap in missing]
     spans = [span for both in around for span in both]
-    counts = await system.analytics.read(lambda client: search.counts(client, integration_id, spans))
+    try:
+        counts = await system.analytics.read(lambda client: search.counts(client, integration_id, spans))
+    except Unsearchable:
+        return {}  # gaps are told and closed all the same
     told = {}
     for number, (gap, both) in enumerate(zip(missing, around, strict=True)):
         length = sum((span.ends - span.begins for span in both), timedelta())

@@ -1,7 +1,7 @@
-"""What an administrator may set for the whole installation while it runs. The process's own settings win over it.
+"""What an administrator may set for the whole installation while it runs. A process's own settings win over it there.
 
-They are kept in one fact, what was set here apart from what the last start was told outside: a setting that is no
-longer told outside is again what was set here.
+What was set here is kept in one fact; what a process was told outside it keeps to itself, so that no other process,
+which was told less, takes it away.
 """
 
 from __future__ import annotations
@@ -9,18 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
+from conductor.core import clock
 from conductor.core.errors import Conflict, Invalid
 from conductor.operations import accounts
 from conductor.operations.accounts import ROLES, HasDatabase
-from conductor.operations.system import Setting, System
+from conductor.operations.system import Options, Setting, System
+from conductor.store import accounts as sessions
 from conductor.store import audit, facts
 from conductor.store.database import Connection
 
-FACT = "general"
+FACT, NOTED = "general", "general.outside"
 LONGEST_SESSION = 30 * 24  # hours
 NOBODY = "nobody"
 MASKS = {
@@ -65,20 +67,26 @@ class Standing:
 NAMES = tuple(_TEXTS)
 
 
-def of(connection: Connection) -> General:
+class Settled(HasDatabase, Protocol):
+    """What these operations need of the system."""
+
+    @property
+    def settings(self) -> Options: ...
+
+
+def of(connection: Connection, system: Settled) -> General:
     """What holds at present."""
-    stored = _stored(connection)
-    return General(**stored["here"] | stored["outside"])
+    return General(**{**_here(connection), **system.settings.outside})
 
 
-async def read(system: HasDatabase) -> General:
+async def read(system: Settled) -> General:
     """What holds at present."""
-    return await system.database.read(of)
+    return await system.database.read(lambda connection: of(connection, system))
 
 
-async def standing(system: HasDatabase) -> Standing:
+async def standing(system: Settled) -> Standing:
     """What holds, and why."""
-    return await system.database.read(_standing)
+    return await system.database.read(lambda connection: _standing(connection, system))
 
 
 async def told(system: System) -> list[Setting]:
@@ -91,7 +99,7 @@ async def told(system: System) -> list[Setting]:
     ]
 
 
-async def chosen_zone(system: HasDatabase) -> str:
+async def chosen_zone(system: Settled) -> str:
     """The time zone that somebody chose for new users; empty, so that the browser's is proposed, when nobody did."""
     holds = await standing(system)
     return "" if holds.sources["time_zone"] == "default" else holds.general.time_zone
@@ -102,29 +110,30 @@ def variable(name: str) -> str:
     return f"CONDUCTOR_{name.upper()}"
 
 
-async def change(system: HasDatabase, values: Mapping[str, Any], *, by: str, address: str = "") -> Standing:
+async def change(system: Settled, values: Mapping[str, Any], *, by: str, address: str = "") -> Standing:
     """Set some of them here. Raises Invalid, and Conflict for one that is set outside."""
     check(values)
+    outside = system.settings.outside
 
     def work(connection: Connection) -> Standing:
-        stored, before = _stored(connection), of(connection)
-        fixed = [name for name in values if name in stored["outside"] and values[name] != stored["outside"][name]]
+        fixed = [name for name in values if name in outside and values[name] != outside[name]]
         if fixed:
             raise Conflict(f"This is set outside, by {variable(fixed[0])}. Change it there.")
-        _put(connection, stored | {"here": stored["here"] | dict(values)})
-        _note(connection, before, by, address)
-        return _standing(connection)
+        before = of(connection, system)
+        facts.replace(connection, FACT, msgspec.json.encode(_here(connection) | dict(values)).decode())
+        _note(connection, before, of(connection, system), by, address)
+        return _standing(connection, system)
 
     return await system.database.write(work)
 
 
-async def note_outside(system: HasDatabase, values: Mapping[str, Any]) -> None:
-    """Take what this start was told outside, in place of what the last one was."""
+async def note_outside(system: Settled) -> None:
+    """Write down what this start was told outside and the one before was not."""
 
     def work(connection: Connection) -> None:
-        before = of(connection)
-        _put(connection, _stored(connection) | {"outside": dict(values)})
-        _note(connection, before, "environment", "")
+        told = msgspec.json.encode(dict(system.settings.outside)).decode()
+        before = msgspec.json.decode(facts.replace(connection, NOTED, told) or "{}")
+        _note(connection, General(**_here(connection) | before), of(connection, system), "environment", "")
 
     await system.database.write(work)
 
@@ -141,28 +150,22 @@ def check(values: Mapping[str, Any]) -> None:
         raise Invalid({name: _TEXTS[name] for name, is_wrong in wrong.items() if is_wrong})
 
 
-def _standing(connection: Connection) -> Standing:
-    stored = _stored(connection)
-    sources = {
-        name: "outside" if name in stored["outside"] else "here" if name in stored["here"] else "default"
-        for name in NAMES
-    }
-    return Standing(of(connection), sources)
+def _standing(connection: Connection, system: Settled) -> Standing:
+    here, outside = _here(connection), system.settings.outside
+    sources = {name: "outside" if name in outside else "here" if name in here else "default" for name in NAMES}
+    return Standing(of(connection, system), sources)
 
 
-def _stored(connection: Connection) -> dict[str, dict[str, Any]]:
+def _here(connection: Connection) -> dict[str, Any]:
     text = facts.get(connection, FACT)
-    return {"here": {}, "outside": {}} if text is None else msgspec.json.decode(text)
+    return {} if text is None else msgspec.json.decode(text, type=dict[str, Any])
 
 
-def _put(connection: Connection, stored: Mapping[str, Any]) -> None:
-    facts.replace(connection, FACT, msgspec.json.encode(stored).decode())
-
-
-def _note(connection: Connection, before: General, by: str, address: str) -> None:
-    """Write down what is another now."""
-    now = of(connection)
+def _note(connection: Connection, before: General, now: General, by: str, address: str) -> None:
+    """Write down what is another now. A session that has ended does not begin again because sessions last longer."""
     pairs = {name: [getattr(before, name), getattr(now, name)] for name in NAMES}
     changed = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    if now.session_hours > before.session_hours:
+        sessions.expire_sessions(connection, clock.now() - before.session_life)
     if changed:
         audit.append(connection, by, "settings.changed", "general", changed, address=address)

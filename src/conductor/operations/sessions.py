@@ -14,8 +14,7 @@ from conductor.core import clock
 from conductor.core.errors import NotFound, Refused, StorePaused
 from conductor.core.sight import Sight
 from conductor.operations import accounts, general, passwords
-from conductor.operations.accounts import HasDatabase
-from conductor.operations.general import General
+from conductor.operations.general import General, Settled
 from conductor.store import accounts as store
 from conductor.store import audit
 from conductor.store.accounts import Failures, Session, User
@@ -45,7 +44,7 @@ class TooManyAttempts(Refused):
         self.retry_after = retry_after
 
 
-async def login(system: HasDatabase, email: str, password: str, address: str) -> str:
+async def login(system: Settled, email: str, password: str, address: str) -> str:
     """A new session's token. Raises LoginFailed and TooManyAttempts, alike for known and unknown e-mails."""
     email = accounts.clean_email(email)
     digest = accounts.digest(email)
@@ -58,18 +57,18 @@ async def login(system: HasDatabase, email: str, password: str, address: str) ->
         rehashed = await passwords.hashed(password)
         await system.database.write(lambda connection: _rehash(connection, email, rehashed))
     token = secrets.token_urlsafe(32)
-    await system.database.write(lambda connection: _open_session(connection, email, token, address))
+    await system.database.write(lambda connection: _open_session(connection, system, email, token, address))
     return token
 
 
-async def open_session(system: HasDatabase, user: User, address: str) -> str:
+async def open_session(system: Settled, user: User, address: str) -> str:
     """A new session's token for someone who has just proved who they are, by the set-up link."""
     token = secrets.token_urlsafe(32)
-    await system.database.write(lambda connection: _open_session(connection, user.email, token, address))
+    await system.database.write(lambda connection: _open_session(connection, system, user.email, token, address))
     return token
 
 
-async def logout(system: HasDatabase, token: str, *, address: str = "") -> None:
+async def logout(system: Settled, token: str, *, address: str = "") -> None:
     """End the session of that token, if there is one."""
 
     def work(connection: Connection) -> None:
@@ -82,10 +81,10 @@ async def logout(system: HasDatabase, token: str, *, address: str = "") -> None:
     await system.database.write(work)
 
 
-async def who(system: HasDatabase, token: str, *, active: bool = True) -> User | None:
+async def who(system: Settled, token: str, *, active: bool = True) -> User | None:
     """The user whose live session has that token. `active` is false when no person asked: it keeps no session alive."""
     digest = accounts.digest(token)
-    found = await system.database.read(lambda connection: _session_and_user(connection, digest))
+    found = await system.database.read(lambda connection: _session_and_user(connection, system, digest))
     if found is None:
         return None
     session, user, holds = found
@@ -97,24 +96,24 @@ async def who(system: HasDatabase, token: str, *, active: bool = True) -> User |
     return replace(user, sight=Sight(holds.masks(user.role)))
 
 
-async def why_ended(system: HasDatabase, token: str) -> str:
+async def why_ended(system: Settled, token: str) -> str:
     """A sentence on how the session of that token ended; empty when nothing is known of it."""
-    found = await system.database.read(lambda connection: _session_and_user(connection, accounts.digest(token)))
+    found = await system.database.read(lambda connection: _session_and_user(connection, system, accounts.digest(token)))
     return "" if found is None else _ended(*found)
 
 
-async def sessions(system: HasDatabase, user: User, *, token: str = "") -> list[tuple[Session, bool]]:
+async def sessions(system: Settled, user: User, *, token: str = "") -> list[tuple[Session, bool]]:
     """A user's live sessions, each with whether it is the one of that token."""
 
     def read(connection: Connection) -> list[Session]:
-        holds = general.of(connection)
+        holds = general.of(connection, system)
         return [session for session in store.sessions(connection, user.id) if not _ended(session, user, holds)]
 
     mine = accounts.digest(token)
     return [(session, session.digest == mine) for session in await system.database.read(read)]
 
 
-async def end_session(system: HasDatabase, user: User, session_id: str, *, address: str = "") -> None:
+async def end_session(system: Settled, user: User, session_id: str, *, address: str = "") -> None:
     """End one of a user's own sessions. Raises NotFound."""
 
     def work(connection: Connection) -> None:
@@ -128,7 +127,7 @@ async def end_session(system: HasDatabase, user: User, session_id: str, *, addre
     await system.database.write(work)
 
 
-async def end_other_sessions(system: HasDatabase, user: User, token: str, *, address: str = "") -> None:
+async def end_other_sessions(system: Settled, user: User, token: str, *, address: str = "") -> None:
     """End all of a user's sessions but the one of that token."""
 
     def work(connection: Connection) -> None:
@@ -169,9 +168,9 @@ def _rehash(connection: Connection, email: str, hash_: str) -> None:
     store.change(connection, accounts.find(connection, email).id, password=hash_)
 
 
-def _open_session(connection: Connection, email: str, token: str, address: str) -> None:
+def _open_session(connection: Connection, system: Settled, email: str, token: str, address: str) -> None:
     user = accounts.find(connection, email)
-    now, life = clock.now(), general.of(connection).session_life
+    now, life = clock.now(), general.of(connection, system).session_life
     store.put_failures(connection, accounts.digest(email), Failures(0, now))
     store.expire_failures(connection, now - FAILURES_KEPT)
     store.expire_sessions(connection, now - 2 * life)
@@ -179,9 +178,11 @@ def _open_session(connection: Connection, email: str, token: str, address: str) 
     audit.append(connection, user.email, "login", user.email, address=address)
 
 
-def _session_and_user(connection: Connection, digest: bytes) -> tuple[Session, User, General] | None:
+def _session_and_user(connection: Connection, system: Settled, digest: bytes) -> tuple[Session, User, General] | None:
     session = store.session(connection, digest)
-    return None if session is None else (session, store.get(connection, session.user_id), general.of(connection))
+    if session is None:
+        return None
+    return session, store.get(connection, session.user_id), general.of(connection, system)
 
 
 def _ended(session: Session, user: User, holds: General) -> str:

@@ -223,7 +223,8 @@ def _facts(system: System, integration: Integration, read: _Read) -> health.Fact
 
 
 def _limit(config: Config, last: Poll | None) -> health.Limit:
-    allowed = config.allowance(last.rate_limit if last else None).per_second
+    announced = last.rate_limit if last else None
+    allowed = config.allowance(announced or None).per_second  # a limit of none is not believed
     return health.Limit(60 * allowed, config.rate_share)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from conductor.analytics.engine import Analytics
 from conductor.catalog import Catalog
@@ -25,6 +26,7 @@ class Options:
     retention_days: int = 90
     directory: Path = Path()  # of the data
     told: Sequence[Setting] = ()  # all there are
+    outside: Mapping[str, Any] = field(default_factory=dict)  # see conductor.operations.general
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ def get(connection: Connection, name: str) -> Integration:
     if row is not None:
         return _integration(row)
     for known in everything(connection):
-        if name in known.former:
+        if name in known.former and name != known.name:
             raise Renamed(name, known.name)
     raise NotFound(f"There is no integration called {name}.")
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from starlette.datastructures import URL
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -154,8 +153,8 @@ def install(app: FastAPI) -> None:
 
 async def _conductor_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ConductorError)
-    if isinstance(error, Renamed) and request.method == "GET" and not is_api(request):
-        return RedirectResponse(_moved(request.url, error), 302)
+    if isinstance(error, Renamed) and request.method == "GET" and (moved := _moved(request, error)):
+        return RedirectResponse(moved, 302)
     told = problem(error, request.app.state.system.catalog.advice)
     if told is UNEXPECTED:
         raise error
@@ -164,10 +163,13 @@ async def _conductor_error(request: Request, error: Exception) -> Response:
     return answer(request, told)
 
 
-def _moved(url: URL, error: Renamed) -> str:
-    """The same page under the name of now."""
-    path = url.path.replace(f"/integrations/{error.name}", f"/integrations/{error.now}", 1)
-    return f"{path}?{url.query}" if url.query else path
+def _moved(request: Request, error: Renamed) -> str:
+    """The same page under the name of now; empty when its address is not by that name."""
+    if is_api(request) or request.path_params.get("name") != error.name:
+        return ""
+    before, _, rest = request.url.path.partition("/integrations/")
+    path = "/".join([f"{before}/integrations", error.now, *rest.split("/")[1:]])
+    return f"{path}?{request.url.query}" if request.url.query else path
 
 
 async def _write_down(request: Request) -> None:

@@ -32,7 +32,9 @@ async def general(request: Request, user: Admin, done: str = "") -> Response:
 async def change(request: Request, user: Admin) -> Response:
     """Set what may be set here."""
     typed = await forms.values(request)
-    values: dict[str, Any] = {name: typed[name] for name in operation.NAMES if name in typed}
+    values: dict[str, Any] = {  # what was shown and not touched may be another by now
+        name: typed[name] for name in operation.NAMES if name in typed and typed[name] != typed.get(f"shown-{name}")
+    }
     hours = values.get("session_hours", "")
     if hours.isdecimal() and len(hours) < 6:
         values["session_hours"] = int(hours)
@@ -66,6 +68,7 @@ async def _page(
         "room": await figures.room(system, new),
         "new_in_a_day": new,
         "form": Filled(values | (typed or {}), errors or {}),
+        "shown": {name: (typed or {}).get(f"shown-{name}", values[name]) for name in operation.NAMES},
         "outside": {name: operation.variable(name) for name in operation.NAMES if holds.sources[name] == "outside"},
         "masks": operation.MASKS,
         "zones": accounts.time_zones(),

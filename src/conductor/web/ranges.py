@@ -93,7 +93,7 @@ def _shown(text: str, zone: ZoneInfo, *, last: bool = False) -> str:
     """A time of the URL in the user's zone, other text as it is; as the `last` a minute is part of the range whole."""
     try:
         moment = datetime.fromisoformat(text).astimezone(zone)
-    except ValueError:
+    except (ValueError, OverflowError):
         return text
     if last and len(text) == len("2026-11-20T13:00Z"):
         moment += timedelta(seconds=59)
@@ -114,4 +114,7 @@ def _to_utc(text: str, zone: ZoneInfo, of_day: time) -> str:
         return text
     if len(text) == len("2026-11-22"):
         moment = datetime.combine(moment.date(), of_day)
-    return _url(moment.replace(tzinfo=zone).astimezone(UTC))
+    try:
+        return _url(moment.replace(tzinfo=zone).astimezone(UTC))
+    except OverflowError:  # the first or the last day that there is
+        return text

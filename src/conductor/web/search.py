@@ -102,7 +102,7 @@ async def _answer(request: Request, user: User, view: View, wrong: Mapping[str, 
     try:
         async with request.app.state.turns.take(user.email):
             asked = view.request
-            finding = search.search(system, asked, user.sight)
+            finding = search.search(system, asked, user.sight, raw=False)
             result, count = await asyncio.gather(finding, search.count(system, asked, user.sight))
         await auditing.searched(system, user, asked, auth.client_address(request))
         context |= {"result": result, "count": count, "entries": entries(result)}

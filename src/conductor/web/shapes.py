@@ -12,6 +12,7 @@ from conductor.core import clock, wording
 from conductor.core.connector import Advice, CheckStep, StepState
 from conductor.core.health import Health
 from conductor.core.poll import Exchange, Gap, Poll
+from conductor.core.sight import EVERYTHING, Sight
 from conductor.operations import channels
 from conductor.operations.accounts import User
 from conductor.operations.backfills import Estimate, Standing
@@ -34,8 +35,8 @@ BACKFILL_TIMES = "begins ends reached asked_at finished_at"
 USER = "email name role time_zone active"
 
 
-def integration(found: Status) -> dict[str, Any]:
-    """One integration with its health."""
+def integration(found: Status, sight: Sight = EVERYTHING) -> dict[str, Any]:
+    """One integration with its health; of the others that somebody may not see it says nothing."""
     stored = found.integration
     return {
         "name": stored.name,
@@ -57,7 +58,7 @@ def integration(found: Status) -> dict[str, Any]:
         "loss_at": _time(found.loss_at),
         "open_gaps": found.open_gaps,
         "lost_gaps": found.lost_gaps,
-        "shares_tenant_with": list(found.shares),
+        "shares_tenant_with": list(found.shares) if sight.only is None else [],
         "plan_doubt": found.plan_doubt,
         "events_24h": found.events_24h,
     }

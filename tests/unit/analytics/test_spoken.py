@@ -73,6 +73,24 @@ def test_a_day_on_which_a_clock_is_changed_has_its_own_length() -> None:
         assert (found.end - found.start).total_seconds() == 3600 * hours
 
 
+@pytest.mark.parametrize(("month", "day", "hour"), [(3, 29, 5), (10, 25, 5)])
+def test_a_length_is_a_length_also_where_a_clock_was_changed(month: int, day: int, hour: int) -> None:
+    now = datetime(2026, month, day, hour, tzinfo=PRAGUE)
+    for words in ("since -4h", "4h", "-4h - now"):
+        begins = understand(words, now).span.start
+        assert begins
+        assert (now.astimezone(UTC) - begins).total_seconds() == 4 * 3600
+    around = understand("around 03:02", now).span
+    assert around.start and around.end
+    assert (around.end - around.start).total_seconds() == 600
+
+
+@pytest.mark.parametrize("words", ["until 0001-01-01 00:00", "since 9999-12-31", "1969-12-30", "until 2300-01-01"])
+def test_a_time_beyond_all_events_is_refused(words: str) -> None:
+    with pytest.raises(Invalid):
+        understand(words, NOW)
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -32,7 +32,13 @@ def row(**fields: str) -> dict[str, Any]:
             "https://203.0.113.•••/x?login_hint=a•••@example.com&x=1",
         ),
         ("2001:db8:1:2::5", "2001:db8:1:•••"),
-        ("::ffff:203.0.113.7", "::ffff:203.0.113.•••"),
+        ("::ffff:203.0.113.7", "0:0:0:•••:203.0.113.•••"),
+        ("?email=ana%40example.com&phone=%2B420777123456", "?email=a•••%40example.com&phone=%2B42•••"),
+        ("/anomaly/blocks/ips/203.0.113.7", "/anomaly/blocks/ips/203.0.113.•••"),
+        ("10.0.0.1/203.0.113.7_", "10.0.0.•••/203.0.113.•••_"),
+        ("ip:2001:db8::1", "ip:2001:db8:0:•••"),
+        ("Blocked 2001:db8::1: too many", "Blocked 2001:db8:0:•••: too many"),
+        ("o'brien@example.com +420\u00a0777\u00a0123\u00a0456", "o•••@example.com +42•••"),
         ("sms|+447911123456 or +420 777 123 456", "sms|+44••• or +42•••"),
         (f"{'x' * 300}@a.com", "x•••@a.com"),
     ],
@@ -44,7 +50,7 @@ def test_what_looks_personal_is_hidden_in_any_text(value: str, shown: str) -> No
 @pytest.mark.parametrize(
     "value",
     [
-        "Mozilla/5.0 (X11; Linux) Chrome/120.0.0.0 Safari/537.36",
+        "std::vector",
         "auth0|5f7c8ec7c33c6c004bbafe82",
         "2026-11-28T04:18:08.123Z and 12:34:56",
         "version 1.2.3",
@@ -65,6 +71,9 @@ def test_what_is_not_personal_stays(value: str) -> None:
         ("Ana<ana@x.com>", "A•••"),
         ("+420777123456", "+42•••"),
         ("jdoe", "j•••"),
+        ("ana@-x", "a•••"),
+        ("ana@.com", "a•••"),
+        ("::1%Ana Novak", ":•••"),
         ("", ""),
     ],
 )
@@ -103,6 +112,49 @@ def test_an_artifact_keeps_what_says_when_and_where() -> None:
             "seen": {"j•••@example.com": True, "count": 3, "ok": None},
         },
     }
+
+
+def test_a_record_that_only_python_decodes_is_walked_all_the_same() -> None:
+    for odd in (b'"n": 1e400', b'"s": "\\ud83d"', b'"c": "a\nb"'):
+        members = b', "name": {"first": "Jane"}, "n\\u0061me": "Doe", "mail": "jane\\u0040example.com"}'
+        shown = masking.record(b"\xef\xbb\xbf{" + odd + members).decode()
+        assert not any(part in shown for part in ("Jane", "Doe", "jane@"))
+        assert shown.startswith("{")
+
+
+def test_members_are_known_however_their_words_are_put_together() -> None:
+    raw = {
+        "givenName": "Jane",
+        "family-name": "Doe",
+        "FULL_NAME": "Jane Doe",
+        "upn": "jdoe",
+        "msisdn": 420777123456,
+        "body": '{"name": "Jane Doe", "n": 1}',
+        "user_agent": "Chrome/120.0.0.0 jane@example.com",
+        "client_name": "Shop",
+    }
+    assert json.loads(masking.record(json.dumps(raw).encode())) == {
+        "givenName": "J•••",
+        "family-name": "D•••",
+        "FULL_NAME": "J•••",
+        "upn": "j•••",
+        "msisdn": "•••",
+        "body": '{"name":"J•••","n":1}',
+        "user_agent": "Chrome/120.0.0.0 j•••@example.com",
+        "client_name": "Shop",
+    }
+
+
+def test_a_name_is_hidden_as_a_word_and_takes_nothing_else_with_it() -> None:
+    failed = {"outcome": "failure", "category": "auth failure", "description": "failures of Failure"}
+    shown = masking.artifact(row(user_name="failure", **failed))
+    assert (shown["outcome"], shown["category"]) == ("failure", "auth failure")
+    assert shown["description"] == "failures of F•••"
+    given_ = {"user_id": "ad|corp|ana.novak", "description": "ANA.NOVAK"}
+    named = masking.artifact(row(user_name="ana.novak@example.com", **given_))
+    assert (named["user_id"], named["description"]) == ("ad|corp|a•••", "A•••")
+    ids = masking.artifact(row(user_name="auth0|5f7c", user_id="auth0|5f7c"))
+    assert (ids["user_name"], ids["user_id"]) == ("auth0|5f7c", "auth0|5f7c")
 
 
 @pytest.mark.parametrize(

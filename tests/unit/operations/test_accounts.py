@@ -14,6 +14,7 @@ import pytest
 from conductor.core import clock
 from conductor.core.errors import Conflict, Invalid
 from conductor.operations import accounts, passwords, sessions
+from conductor.operations.system import Options
 from conductor.store import accounts as store
 from conductor.store import audit, schema
 from conductor.store.database import Database, sqlite_url
@@ -48,7 +49,7 @@ def run(tmp_path: Path) -> Callable[[Callable[[Any], Awaitable[Any]]], Any]:
         schema.metadata.create_all(database.engine)
         await database.open()
         try:
-            return await tell(SimpleNamespace(database=database))
+            return await tell(SimpleNamespace(database=database, settings=Options()))
         finally:
             await database.close()
 

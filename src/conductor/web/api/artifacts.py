@@ -49,7 +49,7 @@ async def count(request: Request, user: Viewer, asked: Asked) -> Response:
     state = request.app.state
     async with state.turns.take(user.email):
         number = await search.count(state.system, asked, user.sight)
-    await auditing.searched(state.system, user, asked, auth.client_address(request))
+    await auditing.searched(state.system, user, asked, auth.client_address(request), counted=True)
     return _json({"count": number})
 
 

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from conductor.core.connector import CheckStep
+from conductor.core.errors import Forbidden
 from conductor.operations import gaps as missing
 from conductor.operations import history, integrations, previews, statuses
 from conductor.web import shapes
@@ -73,7 +74,7 @@ async def list_all(request: Request, user: Viewer) -> dict[str, Any]:
     """All integrations with their health."""
     found = await statuses.overview(request.app.state.system)
     seen = [item for item in found if user.sight.sees(item.integration.id)]
-    return {"integrations": [shapes.integration(item) for item in seen]}
+    return {"integrations": [shapes.integration(item, user.sight) for item in seen]}
 
 
 @router.post("", status_code=201)
@@ -93,7 +94,7 @@ async def add(request: Request, user: Admin, body: Added) -> dict[str, Any]:
     )
     advice = system.catalog.advice
     tested = {"steps": [shapes.step(step, advice) for step in steps]}
-    return shapes.integration(await statuses.status(system, added.name)) | tested
+    return shapes.integration(await statuses.status(system, added.name), user.sight) | tested
 
 
 @router.post("/test", response_model=None)
@@ -138,13 +139,15 @@ async def preview(request: Request, user: Admin, body: Tested) -> Response:
 @router.get("/{name}")
 async def show(request: Request, user: Viewer, name: str) -> dict[str, Any]:
     """One integration."""
-    return shapes.integration(await statuses.status(request.app.state.system, name))
+    return shapes.integration(await statuses.status(request.app.state.system, name), user.sight)
 
 
 @router.patch("/{name}")
 async def edit(request: Request, user: Admin, name: str, body: Edited) -> dict[str, Any]:
     """Change some fields; the others stay. Tested when address or credentials change."""
     system = request.app.state.system
+    if body.name not in (None, name) and user.sight.only is not None:
+        raise Forbidden("This API token is limited to some integrations. Rename with one that is not.")
     changed = await integrations.edit(
         system,
         name,
@@ -155,7 +158,7 @@ async def edit(request: Request, user: Admin, name: str, body: Edited) -> dict[s
         revision=body.revision,
         test=body.test,
     )
-    return shapes.integration(await statuses.status(system, changed.name))
+    return shapes.integration(await statuses.status(system, changed.name), user.sight)
 
 
 @router.delete("/{name}")
@@ -170,7 +173,7 @@ async def enable(request: Request, user: Admin, name: str, body: Nothing) -> dic
     """Switch on."""
     system = request.app.state.system
     await integrations.set_enabled(system, name, True, by=user.email)
-    return shapes.integration(await statuses.status(system, name))
+    return shapes.integration(await statuses.status(system, name), user.sight)
 
 
 @router.post("/{name}/disable")
@@ -178,7 +181,7 @@ async def disable(request: Request, user: Admin, name: str, body: Nothing) -> di
     """Switch off. The position is kept."""
     system = request.app.state.system
     await integrations.set_enabled(system, name, False, by=user.email)
-    return shapes.integration(await statuses.status(system, name))
+    return shapes.integration(await statuses.status(system, name), user.sight)
 
 
 @router.post("/{name}/poll")

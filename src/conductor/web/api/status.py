@@ -21,8 +21,8 @@ async def status(request: Request, user: Viewer) -> dict[str, Any]:
     found = [item for item in await statuses.overview(system) if user.sight.sees(item.integration.id)]
     return {
         "schema": "conductor.status/1",
-        "workers": [shapes.working(item) for item in await workers.living(request.app.state.system)],
-        "sources": [shapes.integration(item) for item in found],
+        "workers": [shapes.working(item) for item in await workers.living(system)] if user.sight.only is None else [],
+        "sources": [shapes.integration(item, user.sight) for item in found],
         "open_gaps": sum(item.open_gaps for item in found),
         "gaps": [shapes.gap_told(item) for item in await gaps.told(system, found)],
     }

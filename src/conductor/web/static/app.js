@@ -212,7 +212,8 @@ document.addEventListener("change", async (event) => {
     const asked = new URLSearchParams({ kind: form.dataset.kind, field: input.name });
     for (const name of [input.name, ...others]) asked.set(name, form.elements[name].value);
     const answer = await fetch(`/admin/settings/integrations/new/hint?${asked}`).catch(() => null);
-    if (!answer?.ok || asked.get(input.name) !== input.value) continue;
+    const changed = [input.name, ...others].some((name) => asked.get(name) !== form.elements[name].value);
+    if (!answer?.ok || changed) continue; // a later question has its own answer
     const { value, note } = await answer.json();
     if (value !== undefined) input.value = value;
     document.getElementById(`n-${input.name}`).textContent = note;
@@ -226,13 +227,17 @@ let typedBefore = false; // an answer
 document.addEventListener("input", (event) => (typed ||= event.target.form?.dataset.keep !== undefined));
 addEventListener("beforeunload", (event) => typed && event.preventDefault());
 document.addEventListener("htmx:before:request", (event) => {
-  const form = event.target.closest?.("form[data-keep]");
-  if (!form) return;
-  const inputs = $$("input:not([type=password], [type=hidden]), select, textarea", form).filter((input) => input.name);
-  const values = inputs.map((input) => [input.name, input.type === "checkbox" ? input.checked : input.value]);
-  sessionStorage.setItem(typedAt, JSON.stringify(values));
-  [typed, typedBefore] = [false, typed];
+  if (event.target.closest?.("form[data-keep]")) [typed, typedBefore] = [false, typed];
 });
+document.addEventListener("htmx:before:response", (event) => {
+  const form = event.target.closest?.("form[data-keep]");
+  if (!form || !event.detail.ctx.response.headers.get("HX-Redirect")?.startsWith("/auth/")) return;
+  const inputs = $$("input:not([type=password], [type=hidden]), select, textarea", form).filter((input) => input.name);
+  const harmless = inputs.filter((input) => !form.querySelector(`[data-shows="${input.id}"]`)); // a secret that is shown
+  const values = harmless.map((input) => [input.name, input.type === "checkbox" ? input.checked : withoutPassword(input.value)]);
+  sessionStorage.setItem(typedAt, JSON.stringify(values));
+});
+const withoutPassword = (text) => text.replace(/^(\w+:\/\/[^/@:\s]*):\S*@/, "$1@");
 document.addEventListener("htmx:after:swap", () => (typed ||= typedBefore)); // still here
 if (!document.querySelector("form[data-keep]")) {
   if (!location.pathname.startsWith("/auth/")) for (const key of Object.keys(sessionStorage)) sessionStorage.removeItem(key);
