@@ -59,7 +59,7 @@ def record(raw: bytes) -> bytes:
 def text(value: str) -> str:
     """A text without what looks like personal data in it."""
     if "@" in value or "%40" in value:
-        value = _EMAIL.sub(rf"\1{MARK}\2", value)
+        value = _without_emails(value)
     if "." in value:
         value = _IPV4.sub(rf"\1.{MARK}", value)
     if ":" in value:
@@ -99,23 +99,28 @@ def _plain(key: str, value: Any, hide: Callable[[str], str]) -> Any:
     if key in _KEPT or not isinstance(value, str):
         return value
     if key == _VERSIONS:
-        return _EMAIL.sub(rf"\1{MARK}\2", value)
+        return _without_emails(value)
     return whole(value) if key in PERSONAL else hide(value)
 
 
 def _walked(value: Any, hide: Callable[[str], str], *, personal: bool) -> Any:
     if isinstance(value, dict):
-        return {
-            hide(key): _EMAIL.sub(rf"\1{MARK}\2", item)
-            if key == _VERSIONS and isinstance(item, str)
-            else _walked(item, hide, personal=personal or _is_personal(key))
-            for key, item in value.items()
-        }
+        return {hide(key): _member(key, item, hide, personal=personal) for key, item in value.items()}
     if isinstance(value, list):
         return [_walked(item, hide, personal=personal) for item in value]
     if isinstance(value, str):
         return _string(value, hide, personal=personal)
     return MARK if personal and isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _member(key: str, value: Any, hide: Callable[[str], str], *, personal: bool) -> Any:
+    if key == _VERSIONS and isinstance(value, str):
+        return _without_emails(value)
+    return _walked(value, hide, personal=personal or _is_personal(key))
+
+
+def _without_emails(value: str) -> str:
+    return _EMAIL.sub(rf"\1{MARK}\2", value)
 
 
 def _string(value: str, hide: Callable[[str], str], *, personal: bool) -> str:
