@@ -19,7 +19,7 @@ from sqlalchemy import text
 from conductor import app
 from conductor.core import clock
 from conductor.core.errors import ConductorError
-from conductor.operations import accounts, auditing, invitations, sessions, tokens
+from conductor.operations import accounts, auditing, general, invitations, sessions, tokens
 from conductor.settings import Settings
 from conductor.simulator import server
 from conductor.simulator.faults import Fault
@@ -476,6 +476,10 @@ def test_what_may_be_set_here_is_and_what_is_set_outside_is_not(run: Any) -> Non
         here = {item["name"]: item["value"] for item in told if item["source"] == "here"}
         names = ("CONDUCTOR_SESSION_HOURS", "CONDUCTOR_TIME_ZONE", "CONDUCTOR_MASK")
         assert here == dict(zip(names, ("8", "Asia/Tokyo", "viewer"), strict=True))
+        shown = {"shown-mask": "nobody", "shown-session_hours": "8", "shown-time_zone": "Asia/Tokyo"}
+        await site.post(page, page, mask="nobody", session_hours="9", time_zone="Asia/Tokyo", **shown)
+        holds = await general.read(site.system)
+        assert (holds.session_hours, holds.mask) == (9, "viewer")  # what was not touched is as somebody else set it
         link = _link((await site.post("/admin/users", "/admin/users", email="bob@example.com", role="viewer")).text)
         assert "<option selected>Asia/Tokyo</option>" in await site.get(f"/invite?token={link}")
         site.system.settings.outside["mask"] = "admin"  # type: ignore[index]
@@ -715,6 +719,33 @@ def test_general_settings_tell_where_each_value_comes_from(run: Any) -> None:
     run(tell)
 
 
+def test_a_limit_of_none_is_not_believed(run: Any) -> None:
+    def slow(connection: Connection) -> None:
+        hour = 3600 * 1_000_000
+        connection.exec_driver_sql(
+            f"UPDATE polls SET rate_limit = 0, started_at = finished_at - {hour}, requests = 900, "
+            f"position_from = finished_at - {hour}, position_to = finished_at - {hour // 2}"
+        )
+        connection.exec_driver_sql("UPDATE integrations SET changed_at = 0")
+
+    async def tell(site: Site) -> None:
+        await site.add()
+        await site.post(LIST, f"{LIST}/prod-us/poll")
+        await site.system.database.write(slow)
+        assert "prod-us" in await site.get(LIST)
+
+    run(tell)
+
+
+def test_every_count_is_written_down(run: Any) -> None:
+    async def tell(site: Site) -> None:
+        await site.http.get("/api/v1/artifacts/count?q=ip:203.0.113.7&after=x")
+        found = await auditing.entries(site.system, auditing.Wanted(action="search"), 9)
+        assert [entry.detail["q"] for entry in found] == ["ip:203.0.113.7"]
+
+    run(tell)
+
+
 def test_the_name_of_before_leads_to_the_integration_until_another_has_it(run: Any) -> None:
     async def tell(site: Site) -> None:
         await site.add()
@@ -733,6 +764,10 @@ def test_the_name_of_before_leads_to_the_integration_until_another_has_it(run: A
             assert told.json()["error"]["title"] == f"There is no integration called {old}. It is called prod-west now."
             found = (await site.http.get(f"/api/v1/artifacts/count?q=integration:{old}")).json()
             assert found["count"] >= 450
+        assert (await site.http.get(f"{LIST}/new?kind=auth0&from=prod-us")).status_code == 404  # no way round and round
+        await site.add(name="Prod", do="save-off")
+        assert (await site.http.get("/api/v1/artifacts/count?q=integration:prod")).json() == {"count": 0}
+        await site.post(f"{LIST}/Prod", f"{LIST}/Prod/remove", confirm="Prod")
         await site.add(name="prod", do="save-off")
         assert (await site.http.get(f"{LIST}/prod")).status_code == 200
         assert (await site.http.get("/api/v1/artifacts/count?q=integration:prod")).json() == {"count": 0}

@@ -21,7 +21,7 @@ _LENGTH = r"[0-9]{1,5}[smhdw]"
 _TIME = r"(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2}))?"
 _DAY = r"(?P<day>[0-9]{1,2}) (?P<month>[a-z]{3,9})(?: (?P<year>[0-9]{4}))?"
 _POINT = re.compile(rf"(?:(?P<date>[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})|{_DAY})?(?:(?<=\S)[ t])?(?:{_TIME})?")
-_BETWEEN = re.compile(r" (?:-|–|to) ")
+_BETWEEN = re.compile(r" (?:-|to) ")
 
 
 @dataclass(frozen=True, slots=True)

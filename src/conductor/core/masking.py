@@ -78,9 +78,9 @@ def whole(value: str) -> str:
     return value[:1] + MARK if value else ""
 
 
-def _record(raw: bytes, hide: Callable[[str], str]) -> bytes:
+def _record(raw: bytes, hide: Callable[[str], str], *, personal: bool = False) -> bytes:
     try:
-        return msgspec.json.encode(_walked(_decoded(raw), hide, personal=False))
+        return msgspec.json.encode(_walked(_decoded(raw), hide, personal=personal))
     except (msgspec.MsgspecError, ValueError, RecursionError):
         broken = raw.decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
         record_like = broken[:1] in ("{", "[") or '":' in broken
@@ -127,7 +127,7 @@ def _string(value: str, hide: Callable[[str], str], *, personal: bool) -> str:
     """A text; or a record that was put into one."""
     value = value.encode("utf-8", "replace").decode()  # a lone surrogate is no text
     if value[:1] in ("{", "[") and value[-1:] in ("}", "]"):
-        return _record(value.encode(), hide).decode()
+        return _record(value.encode(), hide, personal=personal).decode()
     return whole(value) if personal else hide(value)
 
 

@@ -49,7 +49,7 @@ def edit(connection: Connection, integration: Integration, *, by: str, **changes
         values["config"] = msgspec.json.encode(values["config"]).decode()
     if values.get("name", integration.name) != integration.name:
         _check_name_free(connection, values["name"], but=integration.id)
-        values["former"] = " ".join([*integration.former, integration.name])
+        values["former"] = " ".join(dict.fromkeys([*integration.former, integration.name]))
     here = (_table.c.id == integration.id, _table.c.revision == integration.revision, _table.c.removed_at.is_(None))
     stamp = {"revision": integration.revision + 1, "changed_at": clock.to_micros(clock.now()), "changed_by": by}
     if connection.execute(update(_table).where(*here).values(values | stamp)).rowcount != 1:
@@ -71,7 +71,7 @@ def get(connection: Connection, name: str) -> Integration:
     if row is not None:
         return _integration(row)
     for known in everything(connection):
-        if name in known.former and name != known.name:
+        if name in known.former:
             raise Renamed(name, known.name)
     raise NotFound(f"There is no integration called {name}.")
 

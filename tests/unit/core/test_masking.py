@@ -130,6 +130,8 @@ def test_members_are_known_however_their_words_are_put_together() -> None:
         "upn": "jdoe",
         "msisdn": 420777123456,
         "body": '{"name": "Jane Doe", "n": 1}',
+        "phones": 1,
+        "emails": '["Jane Doe"]',
         "user_agent": "Chrome/120.0.0.0 jane@example.com",
         "client_name": "Shop",
     }
@@ -140,6 +142,8 @@ def test_members_are_known_however_their_words_are_put_together() -> None:
         "upn": "j•••",
         "msisdn": "•••",
         "body": '{"name":"J•••","n":1}',
+        "phones": 1,
+        "emails": '["J•••"]',
         "user_agent": "Chrome/120.0.0.0 j•••@example.com",
         "client_name": "Shop",
     }

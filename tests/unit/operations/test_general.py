@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from conductor.cli import config
 from conductor.core import clock
 from conductor.core.errors import Conflict, Invalid, SettingsError
 from conductor.operations import accounts, auditing, general, sessions
@@ -86,6 +87,11 @@ def test_a_session_that_has_ended_stays_so_when_sessions_last_longer(run: Any, m
         assert await sessions.who(system, token) is None
 
     run(tell)
+
+
+def test_the_command_line_knows_every_setting_that_may_be_set_here() -> None:
+    (name, _) = config.set_.params[:2]
+    assert set(name.type.choices) == set(general.NAMES)
 
 
 @pytest.mark.parametrize(
