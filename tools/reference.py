@@ -244,9 +244,8 @@ def _walk(path: str, command: click.Command) -> Iterator[tuple[str, click.Comman
 
 
 def _section(path: str, command: click.Command) -> str:
-    helps = cli.main.context_settings["help_option_names"]  # as the group hands them on to its commands
-    context = click.Context(command, info_name=path, max_content_width=10_000, help_option_names=helps)
-    params = [param for param in command.get_params(context) if param.name != "help"]
+    context = click.Context(command, info_name=path, max_content_width=10_000)
+    params = [param for param in command.get_params(context) if "--help" not in param.opts]  # everything has that
     records = [param.get_help_record(context) for param in params]
     rows = [(f"`{record[0]}`", record[1]) for record in records if record and record[1]]
     usage = " ".join([path, *command.collect_usage_pieces(context)])
