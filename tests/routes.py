@@ -98,6 +98,8 @@ ACCESS = {
     f"POST {API}/integrations/{{name}}/backfills/{{backfill}}/{{deed}}": ANALYST,
     f"GET {API}/artifacts/search": VIEWER,
     f"GET {API}/artifacts/count": VIEWER,
+    f"GET {API}/artifacts/histogram": VIEWER,
+    f"GET {API}/artifacts/facets": VIEWER,
     f"GET {API}/artifacts/{{id}}": VIEWER,
     f"GET {API}/artifacts/{{id}}/evidence": VIEWER,
     f"POST {API}/artifacts/{{id}}/unmask": ANALYST,

@@ -201,6 +201,9 @@ SQL_PARTS = {
     ("analytics/search.py", "where"),  # compile.py's, whose values are bound: test_s24_… in unit/analytics
     ("analytics/search.py", "columns"),
     ("analytics/search.py", "rest"),
+    ("analytics/tally.py", "where"),
+    ("analytics/tally.py", "columns"),
+    ("analytics/tally.py", "rest"),
     ("store/database.py", "pragma"),
 }
 

@@ -140,6 +140,14 @@ class Cluster:
         """The workers' ids."""
         return {worker.pid: worker.id for worker in (await self.view()).workers.values()}
 
+    async def told(self) -> str:
+        """What is needed to understand a failure: who lives, who owns what, what the workers wrote."""
+        parts = [repr(await self.view())]
+        for worker in self.workers:
+            parts.append(f"{worker.folder.name}: pid {worker.process.pid}, returned {worker.process.poll()}")
+            parts.append(worker.log[-4000:])
+        return "\n".join(parts)
+
     async def polls(self) -> list[Any]:
         """Every poll of the live lane so far."""
         query = sqlalchemy.text("SELECT * FROM polls WHERE lane = 'live' ORDER BY id")
@@ -204,7 +212,12 @@ async def cluster(folder: Path, server: Any) -> AsyncIterator[Cluster]:
         for worker in workers:
             worker.start()
             stack.callback(end, worker)
-        yield Cluster(vendor, database, workers)
+        it = Cluster(vendor, database, workers)
+        try:
+            yield it
+        except AssertionError as error:
+            error.add_note(await it.told())
+            raise
 
 
 def test_f64_f65_f66_f70_workers_that_are_killed_paused_and_cut_off_lose_and_double_nothing(

@@ -33,7 +33,8 @@ from conductor.analytics.syntax import (
     Wild,
     Within,
 )
-from conductor.core import fields
+from conductor.core import clock, fields
+from conductor.core.errors import Invalid
 
 _IS = {
     "failure": "outcome = 'failure'",
@@ -48,6 +49,7 @@ _ALWAYS = "true"
 _NEVER = "false"
 _SAFE = re.compile(r"[0-9A-Za-z _.,:;@/|=-]+")  # what every JSON encoder writes so that its words stay whole
 _ELEMENTS = "if(startsWith(item, '['), JSONExtractArrayRaw(item), [item])"
+_TEXT_OF_ITEM = "multiIf(item = 'null', '', startsWith(item, '\"'), JSONExtractString(item), item)"
 _MOST_TOKENS = 32  # of a prefilter; more narrow nothing
 
 
@@ -59,17 +61,43 @@ class Compiled:
     parameters: dict[str, object]
 
 
-def compile(query: Query, *, integrations: Mapping[str, int], now: datetime) -> Compiled:
-    """The condition for a query. `integrations` maps names to ids; times without a zone are in that of `now`."""
-    compiler = _Compiler(integrations, now)
+def compile(query: Query, *, integrations: Mapping[str, int], now: datetime, prefix: str = "p") -> Compiled:
+    """The condition for a query. `integrations` maps names to ids; times without a zone are in that of `now`.
+
+    The parameters' names begin with the prefix, so that two conditions can stand in one statement.
+    """
+    compiler = _Compiler(integrations, now, prefix)
     sql = compiler.node(query.tree)
     return Compiled(sql, compiler.parameters)
 
 
+def value_of(field: str) -> tuple[str, dict[str, object]]:
+    """A field's value, the empty text where it is missing, and the parameters that this needs.
+
+    Of an integration it is the id, of a severity its number. A dotted path has a row for each of an event's values.
+    Raises Invalid for a time.
+    """
+    known = fields.BY_NAME.get(field)
+    if known is None:
+        compiler = _Compiler({}, clock.EPOCH, "v")
+        found = f"arrayDistinct(arrayMap(item -> {_TEXT_OF_ITEM}, {compiler.values_at(field.split('.'))}))"
+        return f"arrayJoin(if(empty({found} AS at_path), [''], at_path))", compiler.parameters
+    match known.kind:
+        case fields.Kind.TIME:
+            raise Invalid({"by": f"`{known.name}` is a time. Events can be counted by any other field."})
+        case fields.Kind.NUMBER:
+            return f"if({known.sql} = 0, '', toString({known.sql}))", {}
+        case fields.Kind.FLAG:
+            return f"if({known.sql}, 'true', 'false')", {}
+        case _:
+            return known.sql, {}
+
+
 class _Compiler:
-    def __init__(self, integrations: Mapping[str, int], now: datetime) -> None:
+    def __init__(self, integrations: Mapping[str, int], now: datetime, prefix: str) -> None:
         self._integrations = integrations
         self._now_is = now
+        self._prefix = prefix
         self.parameters: dict[str, object] = {}
 
     def node(self, node: Node) -> str:
@@ -86,7 +114,7 @@ class _Compiler:
                 return f"({self._term(field, test)})"
 
     def _bind(self, value: object, kind: str) -> str:
-        name = f"p{len(self.parameters)}"
+        name = f"{self._prefix}{len(self.parameters)}"
         self.parameters[name] = value
         return f"{{{name}:{kind}}}"
 
@@ -173,8 +201,8 @@ class _Compiler:
     def _raw(self, path: str, test: Test) -> str:
         """Any of the values at the path. What must stand in the raw then is looked up in its text index first."""
         keys = path.split(".")
-        value = "multiIf(item = 'null', '', startsWith(item, '\"'), JSONExtractString(item), item)"
         tokens = words.split(path.lower())
+        value = _TEXT_OF_ITEM
         if isinstance(test, Equals):
             condition = self._fits(f"lowerUTF8({value})", test.pattern)
             tokens += _sure_tokens(test.pattern)
@@ -183,19 +211,17 @@ class _Compiler:
             condition = f"ifNull({number}, false)"
         else:
             condition = "item NOT IN ('', '\"\"', 'null')"
-        found = f"arrayExists(item -> {condition}, {self._values_at(keys)})"
+        found = f"arrayExists(item -> {condition}, {self.values_at(keys)})"
         if not tokens:
             return found
         return f"hasAllTokens(lower(raw), {self._bind(tokens[:_MOST_TOKENS], 'Array(String)')}) AND {found}"
 
-    def _values_at(self, keys: list[str]) -> str:
+    def values_at(self, keys: list[str]) -> str:
         """An array of JSON texts: each key is followed into every element of an array on the way."""
         found = "[toValidUTF8(raw)]"
         for key in keys:
             inner = f"arrayMap(item -> JSONExtractRaw(item, {self._bind(key, 'String')}), {found})"
-            found = (
-                f"arrayFlatten(arrayMap(item -> if(startsWith(item, '['), JSONExtractArrayRaw(item), [item]), {inner}))"
-            )
+            found = f"arrayFlatten(arrayMap(item -> {_ELEMENTS}, {inner}))"
         return found
 
 

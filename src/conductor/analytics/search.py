@@ -79,7 +79,7 @@ class Found:
 
 def rows(client: Client, criteria: Criteria, limit: int, after: Place | None = None) -> list[Found]:
     """The newest artifacts that match, `limit` at the most."""
-    where, parameters = _where(criteria)
+    where, parameters = selected(criteria)
     if after is not None:
         place = "(fromUnixTimestamp64Micro({at:Int64}), {ai:UInt32}, {ab:UInt64}, {ar:UInt16})"
         where += f" AND (time, integration_id, batch, `row`) < {place}"
@@ -91,7 +91,7 @@ def rows(client: Client, criteria: Criteria, limit: int, after: Place | None = N
 
 def count(client: Client, criteria: Criteria) -> int:
     """How many artifacts match, exactly."""
-    where, parameters = _where(criteria)
+    where, parameters = selected(criteria)
     return int(client.query(f"SELECT count() FROM {TABLE} WHERE {where}", parameters=parameters).result_rows[0][0])
 
 
@@ -127,7 +127,8 @@ def oldest(client: Client) -> datetime | None:
     return clock.from_micros(int(result[1])) if result[0] else None
 
 
-def _where(criteria: Criteria) -> tuple[str, dict[str, object]]:
+def selected(criteria: Criteria) -> tuple[str, dict[str, object]]:
+    """The condition for WHERE, and the values of its parameters."""
     condition = compiling.compile(criteria.query, integrations=criteria.integrations, now=criteria.now)
     parts, parameters = [f"({condition.sql})"], dict(condition.parameters)
     if criteria.span.start is not None:

@@ -51,6 +51,15 @@ def artifact(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**masked, "raw": _record(row["raw"], hide)}
 
 
+def value(field: str, found: str) -> str:
+    """A value of a field, by its name or its dotted path into the record, that stands by itself in a list."""
+    if field in _KEPT:
+        return found
+    if field in PERSONAL or _is_personal(field.rpartition(".")[2]):
+        return whole(found)
+    return _without_emails(found) if field == _VERSIONS else text(found)
+
+
 def record(raw: bytes) -> bytes:
     """A vendor's record without personal data; it is decoded for it, so it is not what was received any more."""
     return _record(raw, _names(""))

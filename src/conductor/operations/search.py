@@ -87,7 +87,7 @@ async def search(system: System, request: Request, sight: Sight = EVERYTHING, *,
     """The newest matching artifacts, of those that may be seen; without `raw` where nobody looks at it. Raises
     QueryError, Invalid, StoreError."""
     begun = monotonic()
-    criteria, named = await _criteria(system, request, sight)
+    criteria, named = await criteria_of(system, request, sight)
     after = Place.parse(request.after) if request.after else None
     limit = max(1, min(request.limit, finding.MOST_ROWS))
 
@@ -98,7 +98,7 @@ async def search(system: System, request: Request, sight: Sight = EVERYTHING, *,
         return [_row(item, named, sight, raw=raw) for item in found], place
 
     rows, place = await system.analytics.read(read)
-    missing, behind = await _missing(system, criteria.span, named)
+    missing, behind = await missing_in(system, criteria.span, named)
     return Result(
         rows=rows,
         hints=criteria.query.hints,
@@ -113,7 +113,7 @@ async def search(system: System, request: Request, sight: Sight = EVERYTHING, *,
 
 async def count(system: System, request: Request, sight: Sight = EVERYTHING) -> int:
     """How many artifacts match, exactly. Raises QueryError, Invalid, StoreError."""
-    criteria, _ = await _criteria(system, request, sight)
+    criteria, _ = await criteria_of(system, request, sight)
     return await system.analytics.read(lambda client: finding.count(client, criteria))
 
 
@@ -161,7 +161,9 @@ def raw_object(raw: bytes) -> Any:
         return raw.decode("utf-8", "replace")
 
 
-async def _criteria(system: System, request: Request, sight: Sight) -> tuple[Criteria, dict[int, str]]:
+async def criteria_of(system: System, request: Request, sight: Sight) -> tuple[Criteria, dict[int, str]]:
+    """What a request asks of the engine, and the names of the integrations that may be seen. Raises QueryError,
+    Invalid."""
     now = clock.now()
     query = parse(request.q)
     span = resolve(request.last or None, request.start or None, request.end or None, now)
@@ -194,7 +196,7 @@ async def _known_names(system: System) -> _Names:
     return _Names(names, former)
 
 
-async def _missing(system: System, span: TimeRange, named: Mapping[int, str]) -> tuple[list[GapInRange], list[str]]:
+async def missing_in(system: System, span: TimeRange, named: Mapping[int, str]) -> tuple[list[GapInRange], list[str]]:
     """Of these integrations the gaps in a range, and those whose collection has not yet reached the range's end."""
 
     def read(connection: Connection) -> _Known:

@@ -13,7 +13,7 @@ from conductor.core.connector import Advice, CheckStep, StepState
 from conductor.core.health import Health
 from conductor.core.poll import Exchange, Gap, Poll
 from conductor.core.sight import EVERYTHING, Sight
-from conductor.operations import channels
+from conductor.operations import channels, counting
 from conductor.operations.accounts import User
 from conductor.operations.backfills import Estimate, Standing
 from conductor.operations.gaps import GapTold
@@ -203,6 +203,31 @@ def result(found: Result) -> dict[str, Any]:
         "range": {"from": _time(found.span.start), "to": _time(found.span.end)},
         "took_ms": found.took_ms,
     }
+
+
+def histogram(found: counting.Histogram) -> dict[str, Any]:
+    """Counts over time."""
+    return {
+        "schema": "conductor.histogram/1",
+        **_plain(found, "by total before complete"),
+        "parts": list(found.parts),
+        "bars": [_bar(item) for item in found.bars],
+        "gaps": [_gap_in_range(item) for item in found.gaps],
+        "behind": list(found.behind),
+        "range": {"from": _time(found.span.start), "to": _time(found.span.end)},
+    }
+
+
+def facet(found: counting.Facet) -> dict[str, Any]:
+    """The values of one field with their counts."""
+    values = [
+        {**_plain(item, "count hidden before"), "value": item.text, "line": list(item.line)} for item in found.values
+    ]
+    return {**_plain(found, "field distinct missing"), "values": values}
+
+
+def _bar(found: counting.Bar) -> dict[str, Any]:
+    return {**_times(found, "begins ends"), **_plain(found, "total missed before"), "counts": dict(found.counts)}
 
 
 def artifact(row: Any) -> dict[str, Any]:

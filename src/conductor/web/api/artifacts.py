@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from conductor.core.errors import Forbidden
-from conductor.operations import auditing, proof, search
-from conductor.web import auth, shapes
+from conductor.operations import auditing, counting, proof, search
+from conductor.web import auth, shapes, show
 from conductor.web.api.integrations import Nothing
 from conductor.web.auth import Analyst, Viewer
 
@@ -51,6 +51,42 @@ async def count(request: Request, user: Viewer, asked: Asked) -> Response:
         number = await search.count(state.system, asked, user.sight)
     await auditing.searched(state.system, user, asked, auth.client_address(request), counted=True)
     return _json({"count": number})
+
+
+@router.get("/histogram")
+async def histogram(
+    request: Request,
+    user: Viewer,
+    asked: Asked,
+    by: str = "",
+    bars: int = Query(counting.BARS, ge=2, le=500),
+    compare: bool = False,
+) -> Response:
+    """How many match over time, in all or by the values of a field; with `compare` in the range before, too."""
+    state, zone = request.app.state, show.zone(user.time_zone)
+    async with state.turns.take(user.email):
+        found = await counting.histogram(state.system, asked, user.sight, by=by, zone=zone, compare=compare, most=bars)
+    await auditing.searched(state.system, user, asked, auth.client_address(request), counted=True)
+    return _json(shapes.histogram(found))
+
+
+@router.get("/facets")
+async def facets(
+    request: Request,
+    user: Viewer,
+    asked: Asked,
+    field: list[str] = Query(max_length=20),  # noqa: B008 - how FastAPI is told
+    values: int = Query(counting.VALUES, ge=1, le=1000),
+    lines: bool = False,
+    compare: bool = False,
+) -> Response:
+    """The most frequent values of fields, counted exactly; with `lines` over time, with `compare` in the range
+    before, too."""
+    state, zone = request.app.state, show.zone(user.time_zone) if lines else None
+    async with state.turns.take(user.email):
+        found = await counting.facets(state.system, asked, field, user.sight, limit=values, compare=compare, zone=zone)
+    await auditing.searched(state.system, user, asked, auth.client_address(request), counted=True)
+    return _json({"schema": "conductor.facets/1", "facets": [shapes.facet(item) for item in found]})
 
 
 @router.get("/{id}")
