@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from conductor.store import schema
 
 _table = schema.facts
+_NEW = {
+    "sqlite": sqlite.insert(_table).on_conflict_do_nothing().returning(_table.c.name),
+    "postgresql": postgresql.insert(_table).on_conflict_do_nothing().returning(_table.c.name),
+}
 
 
 def get(connection: Connection, name: str) -> str | None:
@@ -15,10 +20,11 @@ def get(connection: Connection, name: str) -> str | None:
 
 
 def replace(connection: Connection, name: str, value: str) -> str | None:
-    """Write a fact; the answer is what it was before, None for a new one."""
-    before = get(connection, name)
-    if before is None:
-        connection.execute(insert(_table), {"name": name, "value": value})
-    elif before != value:
-        connection.execute(update(_table).where(_table.c.name == name).values(value=value))
-    return before
+    """Write a fact; the answer is what it was before, None for a new one. Several workers may do so at once."""
+    if connection.execute(_NEW[connection.dialect.name], {"name": name, "value": value}).first() is not None:
+        return None
+    here = _table.c.name == name
+    before = connection.execute(select(_table.c.value).where(here).with_for_update()).scalar_one()
+    if before != value:
+        connection.execute(update(_table).where(here).values(value=value))
+    return str(before)
