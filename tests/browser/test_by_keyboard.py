@@ -106,12 +106,67 @@ def test_one_runs_a_query_and_opens_and_closes_an_event(page: Page, house: House
     page.keyboard.type("integration:prod type:fp")
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile("q=integration%3Aprod"))
+    _press(page, "Skip to the events")
     _tab_to(page, re.compile(r"^\d+ \w+ \d{4} \d\d:\d\d:\d\d\.\d{3}$"))
     page.keyboard.press("Enter")
     panel = page.get_by_role("complementary", name="Event")
     expect(panel).to_contain_text("wrong password")
     _press(page, "Close")
     expect(panel).to_have_count(0)
+
+
+def test_one_zooms_by_the_chart(page: Page, house: House) -> None:
+    page.goto(f"{house.url}/signals/search?last=7d")
+    bars = page.locator("[data-timeline] a")
+    expect(bars.last).to_have_attribute("tabindex", "0")
+    _tab_to(page, re.compile(r"^\d+ \w+ \d{4} \d\d:\d\d: [\d,]+ events"))
+    page.keyboard.press("ArrowLeft")
+    assert page.evaluate(_FOCUSED) == bars.nth(-2).get_attribute("aria-label")
+    page.keyboard.press("Shift+ArrowLeft")
+    page.keyboard.press("Shift+ArrowLeft")
+    first, last = bars.nth(-4).get_attribute("href"), bars.nth(-2).get_attribute("href")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**last=custom**")
+    begins, ends = (re.search(rf"{name}=([^&]+)", url or "") for name, url in (("from", first), ("to", last)))
+    assert begins
+    assert ends
+    assert f"from={begins[1]}&to={ends[1]}" in page.url.replace("%3A", "%3A")
+    expect(page.locator("#counts strong").first).to_contain_text("events")
+    assert barriers(page) == []
+
+
+def test_one_adds_a_filter_from_the_fields_and_takes_it_away(page: Page, house: House) -> None:
+    page.goto(f"{house.url}/signals/search?last=30d")
+    expect(page.locator(".facet a.value").first).to_be_visible()
+    _tab_to(page, "failure")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**q=outcome%3Afailure**")
+    _press(page, "Remove outcome:failure")
+    page.wait_for_url("**/signals/search?last=30d")
+
+
+def test_one_looks_for_a_value_of_a_field(page: Page, house: House) -> None:
+    page.goto(f"{house.url}/signals/search?last=30d")
+    page.locator("a[data-facet=user_name]").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Find in User")).to_be_focused()
+    page.keyboard.type("example.com")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("that fit")).to_be_visible()
+    assert barriers(page) == []
+
+
+def test_one_moves_and_adds_columns(page: Page, house: House) -> None:
+    page.goto(f"{house.url}/signals/search?last=30d")
+    _press(page, "Columns")
+    _press(page, "Move Event left")
+    page.wait_for_url("**cols=event*")
+    assert page.locator("thead th").first.inner_text() == "Event"
+    _press(page, "Columns")
+    page.get_by_label("Add a column").select_option("country")
+    _press(page, "Add")
+    page.wait_for_url("**country")
+    assert page.locator("thead th").last.inner_text() == "Country"
 
 
 def test_one_types_a_time_range_in_words(page: Page, house: House) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MOST_ROWS = 1000
 _PLACE = re.compile(r"-?[0-9]{1,17}\.[0-9]{1,9}\.[0-9]{1,18}\.[0-9]{1,4}")
 _TIMES = ("time", "collected_at")
+_ORDER = ("time", "integration_id", "batch", "`row`")
 _COLUMNS = ("id", "collected_at", "integration_id", "connector", "batch", "row", *Artifact.__struct_fields__, "raw")
 _EXPRESSIONS = {
     "id": "lower(hex(id)) AS hex_id",
@@ -33,7 +34,7 @@ _EXPRESSIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a row stands in the order, to page on from it: newest first, ties by where it was collected."""
+    """Where a row stands in the order, to page on from it: by time, ties by where it was collected."""
 
     time: int
     integration_id: int
@@ -77,16 +78,18 @@ class Found:
     raw: bytes
 
 
-def rows(client: Client, criteria: Criteria, limit: int, after: Place | None = None) -> list[Found]:
-    """The newest artifacts that match, `limit` at the most."""
+def rows(
+    client: Client, criteria: Criteria, limit: int, after: Place | None = None, *, oldest_first: bool = False
+) -> list[Found]:
+    """The newest artifacts that match, or the oldest, `limit` at the most; those after a place in that order."""
     where, parameters = selected(criteria)
     if after is not None:
         place = "(fromUnixTimestamp64Micro({at:Int64}), {ai:UInt32}, {ab:UInt64}, {ar:UInt16})"
-        where += f" AND (time, integration_id, batch, `row`) < {place}"
+        where += f" AND (time, integration_id, batch, `row`) {'>' if oldest_first else '<'} {place}"
         parameters |= {"at": after.time, "ai": after.integration_id, "ab": after.batch, "ar": after.row}
-    order = "ORDER BY time DESC, integration_id DESC, batch DESC, `row` DESC"
+    order = ", ".join(f"{column} {'ASC' if oldest_first else 'DESC'}" for column in _ORDER)
     limit = max(1, min(limit, MOST_ROWS))
-    return _select(client, f"WHERE {where} {order} LIMIT {limit:d}", parameters)
+    return _select(client, f"WHERE {where} ORDER BY {order} LIMIT {limit:d}", parameters)
 
 
 def count(client: Client, criteria: Criteria) -> int:

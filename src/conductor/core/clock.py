@@ -27,3 +27,8 @@ def from_micros(micros: int) -> datetime:
 def to_text(moment: datetime) -> str:
     """RFC 3339 in UTC with milliseconds and a Z, as API and CLI print times."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def to_exact(moment: datetime) -> str:
+    """RFC 3339 in UTC to the microsecond."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -28,6 +28,7 @@ PARTS = 5  # of a bar by their own names; the others are one
 OTHER = "other"
 VALUES = 10
 BARS = cutting.MOST
+NUMBERED = ("integration", "severity")
 LINE = 30  # bars of the small chart beside a value
 _FIELD = re.compile(r"[A-Za-z_$@][A-Za-z0-9_.$-]{0,199}")
 
@@ -138,9 +139,13 @@ async def facets(
     limit: int = VALUES,
     compare: bool = False,
     zone: tzinfo | None = None,
+    like: str = "",
 ) -> list[Facet]:
-    """The most frequent values of each of these fields: with `compare` their counts in the range before, with a zone
-    their counts over time. Raises QueryError, Invalid, StoreError."""
+    """The most frequent values of each of these fields, of those that have a text in them.
+
+    With `compare` their counts in the range before, with a zone their counts over time. Raises QueryError, Invalid,
+    StoreError.
+    """
     wanted = list(dict.fromkeys(field_named(name) for name in names))
     limit = max(1, min(limit, tally.MOST_VALUES))
     criteria, named = await search.criteria_of(system, request, sight)
@@ -148,7 +153,10 @@ async def facets(
 
     def read(client: Any) -> list[Facet]:
         cut = _cut(client, criteria.span, zone, LINE) if zone else None
-        return [_facet(client, criteria, field, limit, earlier, cut, _Shown(field, named, sight)) for field in wanted]
+        shows = [_Shown(field, named, sight) for field in wanted]
+        return [
+            _facet(client, criteria, show, _top(client, criteria, show, limit, like), earlier, cut) for show in shows
+        ]
 
     return await system.analytics.read(read)
 
@@ -181,15 +189,15 @@ class _Shown:
     """How the values of one field are told to somebody."""
 
     def __init__(self, field: str, named: Mapping[int, str], sight: Sight) -> None:
-        self._field, self._named, self._masked = field, named, sight.masked
+        self.field, self._named, self._masked = field, named, sight.masked
 
     def name(self, stored: str) -> str:
         """An integration by its name, a severity by its word; without personal data where that is hidden."""
-        if self._field == "integration":
+        if self.field == "integration":
             return self._named.get(int(stored), stored)
-        if self._field == "severity":
+        if self.field == "severity":
             return SEVERITY_NAMES[int(stored)]
-        return masking.value(self._field, stored) if self._masked and self._field else stored
+        return masking.value(self.field, stored) if self._masked and self.field else stored
 
     def folded(self, bar: Mapping[str, int], own: Sequence[str]) -> Mapping[str, int]:
         """A bar by the names that are shown by themselves, and the rest."""
@@ -200,16 +208,19 @@ class _Shown:
         return counts
 
 
+def _top(client: Any, criteria: Criteria, show: _Shown, limit: int, like: str) -> tally.Top:
+    """Of what is stored as a number the names are looked through here; there are few."""
+    if not like or show.field not in NUMBERED:
+        return tally.top(client, criteria, show.field, limit, like)
+    found = tally.top(client, criteria, show.field, tally.MOST_VALUES)
+    fitting = [value for value in found.values if like.lower() in show.name(value.text).lower()]
+    return tally.Top(fitting[:limit], len(fitting), 0)
+
+
 def _facet(
-    client: Any,
-    criteria: Criteria,
-    field: str,
-    limit: int,
-    earlier: Criteria | None,
-    cut: Buckets | None,
-    show: _Shown,
+    client: Any, criteria: Criteria, show: _Shown, found: tally.Top, earlier: Criteria | None, cut: Buckets | None
 ) -> Facet:
-    found = tally.top(client, criteria, field, limit)
+    field = show.field
     texts = [value.text for value in found.values]
     lines = tally.lines(client, criteria, cut, field, texts) if cut and texts else {}
     before = tally.some(client, earlier, field, texts) if earlier and texts else None

@@ -43,6 +43,7 @@ class Request:
     end: str | None = None
     limit: int = LIMIT
     after: str | None = None
+    oldest_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,8 @@ class GapInRange:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The rows, newest first. `complete` is False when a gap, or a source that is behind, touches the range."""
+    """The rows in the order that was asked for. `complete` is False when a gap, or a source that is behind, touches the
+    range."""
 
     rows: Sequence[Mapping[str, Any]]
     hints: Sequence[Hint]
@@ -84,8 +86,10 @@ class Result:
 
 
 async def search(system: System, request: Request, sight: Sight = EVERYTHING, *, raw: bool = True) -> Result:
-    """The newest matching artifacts, of those that may be seen; without `raw` where nobody looks at it. Raises
-    QueryError, Invalid, StoreError."""
+    """The newest, or oldest, matching artifacts of those that may be seen; without `raw` where nobody looks at it.
+
+    Raises QueryError, Invalid, StoreError.
+    """
     begun = monotonic()
     criteria, named = await criteria_of(system, request, sight)
     after = Place.parse(request.after) if request.after else None
@@ -93,7 +97,7 @@ async def search(system: System, request: Request, sight: Sight = EVERYTHING, *,
 
     def read(client: Any) -> tuple[list[Mapping[str, Any]], str | None]:
         """In a thread: hiding what is personal in a thousand records takes its time."""
-        found = finding.rows(client, criteria, limit, after)
+        found = finding.rows(client, criteria, limit, after, oldest_first=request.oldest_first)
         place = str(found[-1].place) if len(found) == limit else None
         return [_row(item, named, sight, raw=raw) for item in found], place
 

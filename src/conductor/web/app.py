@@ -27,6 +27,7 @@ from conductor.web import (
     login,
     notifications,
     operating,
+    parts,
     people,
     search,
     security,
@@ -37,7 +38,7 @@ from conductor.web.assets import Assets
 from conductor.web.auth import Anyone, Viewer
 from conductor.web.render import Pages
 from conductor.web.throttle import Throttle
-from conductor.web.turns import Turns
+from conductor.web.turns import Lately, Turns
 
 GZIP_FROM = 1000  # bytes
 FOR_A_DAY = "public, max-age=86400"  # this name does not change with its content
@@ -51,6 +52,7 @@ PAGES = (
     integrations,
     backfills,
     search,
+    parts,
     event,
     people,
     tokens,
@@ -71,6 +73,7 @@ def create_app(system: Any, *, local: bool = False) -> FastAPI:
     app.state.pages = Pages(app.state.assets)
     app.state.throttle = Throttle()
     app.state.turns = Turns()
+    app.state.lately = Lately()
     app.state.stopping = asyncio.Event()
     _add_routes(app)
     errors.install(app)

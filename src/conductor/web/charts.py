@@ -59,7 +59,7 @@ def bars(series: Sequence[Sequence[Hour]], gaps: Sequence[Gap]) -> Bars:
     for at, column in enumerate(zip(*series, strict=True)):
         begins = column[0].begins
         missed = any(gap.begins < begins + LENGTH and gap.ends >= begins for gap in gaps)
-        columns.append(Column(begins, STEP * at, _pieces([hour.new for hour in column], most), totals[at], missed))
+        columns.append(Column(begins, STEP * at, pieces([hour.new for hour in column], most), totals[at], missed))
     return Bars(columns, most)
 
 
@@ -71,14 +71,15 @@ def rest(total: Sequence[Hour], shown: Sequence[Sequence[Hour]]) -> list[Hour]:
     ]
 
 
-def _pieces(counts: Sequence[int], most: int) -> list[Piece]:
-    pieces, top = [], float(TALL)
+def pieces(counts: Sequence[int], most: int) -> list[Piece]:
+    """The parts of a column one upon the other, where `most` reaches the top of the box."""
+    found, top = [], float(TALL)
     for kind, count in enumerate(counts):
         height = round(TALL * count / most, 2) if most else 0.0
         top -= height
         if count:
-            pieces.append(Piece(kind, round(top, 2), height))
-    return pieces
+            found.append(Piece(kind, round(top, 2), height))
+    return found
 
 
 def strip(hours: Sequence[Hour]) -> Strip:
@@ -89,6 +90,16 @@ def strip(hours: Sequence[Hour]) -> Strip:
         kind = state(hour)
         drawn[kind] = drawn.get(kind, "") + _bar(CELL * at, kind)
     return Strip(CELL * len(hours) - (CELL - BAR), drawn, _told(hours))
+
+
+def line(counts: Sequence[int], most: int) -> str:
+    """The path of a small chart: a bar of at least one unit for each count that is not 0."""
+    drawn = ""
+    for at, count in enumerate(counts):
+        if count:
+            height = max(1, round(HEIGHT * count / most))
+            drawn += f"M{CELL * at} {HEIGHT - height}h{BAR}v{height}h-{BAR}z"
+    return drawn
 
 
 def state(hour: Hour) -> str:

@@ -80,6 +80,12 @@ def understood(text: str, zone: ZoneInfo) -> Range:
     return Range("", _url(start) if start else "", last.strftime(SECONDS) if last else "")
 
 
+def between(start: datetime, end: datetime) -> Range:
+    """From one time, included, to another that is not."""
+    last = (end - timedelta(seconds=1)).strftime(SECONDS) if not end.microsecond else clock.to_exact(end)
+    return Range("", clock.to_exact(start) if start.microsecond else _url(start), last)
+
+
 def preview(text: str, zone: ZoneInfo) -> str:
     """The range that these words mean, in the user's zone. Raises Invalid."""
     span = spoken.understand(text, clock.now().astimezone(zone)).span

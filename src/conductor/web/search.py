@@ -1,9 +1,11 @@
-"""Signals → Search: a query, a time range, the newest events, one of them open beside. All of it is in the URL."""
+"""Signals → Search: a query, a time range, the matching events, one of them open beside. All of it is in the URL.
+
+The rows come with the page; counts and facets are parts of their own (`conductor.web.parts`), each of which may fail.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -12,69 +14,47 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from conductor.analytics import editing
+from conductor.analytics.query import parse
 from conductor.analytics.syntax import QueryError
 from conductor.core.errors import Invalid, NotFound
-from conductor.operations import auditing, search
+from conductor.operations import auditing, counting, search
 from conductor.operations.accounts import User
-from conductor.operations.search import GapInRange, Result
-from conductor.web import auth, event, ranges, shell, show
+from conductor.operations.search import Result
+from conductor.web import auth, event, parts, ranges, shell, show, view
 from conductor.web.auth import Viewer
-from conductor.web.ranges import Range
 from conductor.web.render import pages, see_other
+from conductor.web.view import SEARCH, View
 
-SEARCH = "/signals/search"
 WIDER = {"15m": "1h", "1h": "24h", "4h": "24h", "24h": "7d", "7d": "30d"}
 router = APIRouter(dependencies=[shell.Shell], include_in_schema=False)
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """What the URL asks for."""
+class Term:
+    """One of the query's terms, how many events fit it alone, and the search without it."""
 
-    q: str
-    range: Range
-    after: str
-    open: str
-
-    def url(self, **changes: Any) -> str:
-        """This view with some parts changed, in fixed order, defaults left out."""
-        span = changes.pop("range", self.range)
-        values = {"q": self.q, "after": "", "open": self.open} | changes
-        parts = {"q": values["q"], **span.query, "after": values["after"], "open": values["open"]}
-        asked = show.query(parts)
-        return f"{SEARCH}?{asked}" if asked else SEARCH
-
-    def last(self, preset: str) -> str:
-        """The same search over another span."""
-        return self.url(range=Range(preset, "", ""), open="")
-
-    @property
-    def request(self) -> search.Request:
-        """The operation's words for it."""
-        span = self.range
-        return search.Request(
-            q=self.q or "*",
-            last=span.last or None,
-            start=span.start or None,
-            end=span.end or None,
-            after=self.after or None,
-        )
+    text: str
+    count: int
+    without: str
 
 
 @router.get(SEARCH)
 async def results(request: Request, user: Viewer) -> Response:
     """The page. A URL in other words than our own is sent on to ours."""
     asked, zone = request.query_params, show.zone(user.time_zone)
-    span, words = ranges.read(asked, zone), asked.get("range", "").strip()
-    view = View(asked.get("q", "").strip(), span, asked.get("after", ""), asked.get("open", ""))
+    seen, words = view.read(asked, zone), asked.get("range", "").strip()
+    span = seen.range
+    if "add" in asked:
+        return see_other(seen.url(columns=view.added(seen.shown, asked["add"])))
     if words and span.choice == ranges.CUSTOM:
         try:
-            return see_other(view.url(range=ranges.understood(words, zone), after=""))
+            return see_other(seen.url(range=ranges.understood(words, zone), after="", open=""))
         except Invalid as error:
-            return await _answer(request, user, replace(view, range=replace(span, typed=words)), error.fields)
+            return await _answer(request, user, replace(seen, range=replace(span, typed=words)), error.fields)
     if span.start != asked.get("from", "").strip() or span.end != asked.get("to", "").strip():
-        return see_other(view.url(after=view.after))
-    return await _answer(request, user, view)
+        return see_other(seen.url(open=""))
+    return await _answer(request, user, seen)
 
 
 @router.get("/signals/range")
@@ -86,27 +66,17 @@ async def preview(user: Viewer, words: str = "") -> dict[str, str]:
         return {"note": error.fields["range"].replace("`", "")}
 
 
-async def _answer(request: Request, user: User, view: View, wrong: Mapping[str, str] | None = None) -> Response:
-    system, zone = request.app.state.system, show.zone(user.time_zone)
-    context: dict[str, Any] = {"view": view, "zone": zone, "result": None, "count": None, "error": None}
-    context["fields"] = wrong or {}
-    context |= {
-        "entries": [],
-        "opened": await _opened(request, user, view),
-        "empty": None,
-        "wider": WIDER.get(view.range.last),
-    }
+async def _answer(request: Request, user: User, seen: View, wrong: Mapping[str, str] | None = None) -> Response:
+    context: dict[str, Any] = {"view": seen, "zone": show.zone(user.time_zone), "fields": wrong or {}}
+    context |= dict.fromkeys(("result", "error", "empty", "counts", "facets", "groups"))
+    context |= {"entries": [], "chips": [], "wider": WIDER.get(seen.range.last), "choices": view.CHOICES}
+    context |= {"opened": await _opened(request, user, seen), "titled": view.title, "bys": view.BY}
     if wrong:
         return pages(request).answer(request, "search.html", status=422, **context)
     status = 200
     try:
-        async with request.app.state.turns.take(user.email):
-            asked = view.request
-            finding = search.search(system, asked, user.sight, raw=False)
-            result, count = await asyncio.gather(finding, search.count(system, asked, user.sight))
-        await auditing.searched(system, user, asked, auth.client_address(request))
-        context |= {"result": result, "count": count, "entries": entries(result)}
-        context["empty"] = None if result.rows else await _why_empty(request, result)
+        context |= await _found(request, user, seen)
+        context["chips"] = editing.chips(parse(seen.q)) if seen.q else []
     except QueryError as error:
         context["error"], status = error, 422
     except Invalid as error:
@@ -114,35 +84,63 @@ async def _answer(request: Request, user: User, view: View, wrong: Mapping[str, 
     return pages(request).answer(request, "search.html", status=status, **context)
 
 
-async def _opened(request: Request, user: User, view: View) -> event.Opened | None:
-    if not view.open:
+async def _found(request: Request, user: User, seen: View) -> dict[str, Any]:
+    """The rows or the groups; with `with=counts` what is else asked for by itself, for those without script."""
+    system, asked = request.app.state.system, seen.request
+    found: dict[str, Any] = {}
+    async with request.app.state.turns.take(user.email):
+        if seen.group:
+            found["groups"] = await parts.grouped(request, user, seen)
+        result = await search.search(system, replace(asked, limit=1) if seen.group else asked, user.sight, raw=False)
+        found |= {"result": result, "entries": entries(result, oldest_first=seen.oldest_first)}
+    request.app.state.lately.first(parts.deed(user, asked))
+    await auditing.searched(system, user, asked, auth.client_address(request))
+    if not result.rows:
+        found["empty"] = await _why_empty(request, user, seen, result)
+    if request.query_params.get("with") == "counts":
+        found |= {
+            "counts": await parts.counted(request, user, seen),
+            "facets": await parts.faceted(request, user, seen),
+        }
+    return found
+
+
+async def _opened(request: Request, user: User, seen: View) -> event.Opened | None:
+    if not seen.open:
         return None
     try:
-        return event.opened(await search.get(request.app.state.system, view.open, user.sight))
+        return event.opened(await search.get(request.app.state.system, seen.open, user.sight))
     except NotFound as error:
-        return event.missing(view.open, str(error))
+        return event.missing(seen.open, str(error))
 
 
-async def _why_empty(request: Request, result: Result) -> Mapping[str, Any]:
-    oldest = await search.oldest(request.app.state.system)
+async def _why_empty(request: Request, user: User, seen: View, result: Result) -> Mapping[str, Any]:
+    """Nothing is stored, or nothing from then; or which of the terms leaves nothing over."""
+    system = request.app.state.system
+    oldest = await search.oldest(system)
     end = result.span.end
-    before = oldest is not None and end is not None and end <= oldest
-    kind = "nothing" if oldest is None else "before" if before else "nomatch"
-    return {"kind": kind, "oldest": oldest}
+    if oldest is None:
+        return {"kind": "nothing"}
+    if end is not None and end <= oldest:
+        return {"kind": "before", "oldest": oldest}
+    counts = await counting.alone(system, seen.request, user.sight)
+    chips = editing.chips(parse(seen.q)) if seen.q else []
+    terms = [Term(text, count, chip.without) for (text, count), chip in zip(counts, chips, strict=True)]
+    wider = WIDER.get(seen.range.last)
+    matches = 0
+    if wider:
+        matches = await search.count(system, replace(seen.request, last=wider), user.sight)
+    return {"kind": "nomatch", "terms": terms, "matches": matches}
 
 
-def entries(result: Result) -> list[Mapping[str, Any]]:
-    """The rows with the gaps between them, where they belong in time, newest first."""
-    waiting = sorted(result.gaps, key=lambda item: item.gap.ends, reverse=True)
+def entries(result: Result, *, oldest_first: bool = False) -> list[Mapping[str, Any]]:
+    """The rows with the gaps between them, where they belong in time."""
+    gaps = sorted(result.gaps, key=lambda item: item.gap.ends if not oldest_first else item.gap.begins)
+    waiting = gaps if oldest_first else gaps[::-1]
     listed: list[Mapping[str, Any]] = []
     for row in result.rows:
         at = datetime.fromisoformat(row["time"])
-        while waiting and waiting[0].gap.ends >= at:
+        while waiting and (waiting[0].gap.begins <= at if oldest_first else waiting[0].gap.ends >= at):
             listed.append({"gap": waiting.pop(0)})
         listed.append({"row": event.opened(row)})
     return listed + ([] if result.next else [{"gap": gap} for gap in waiting])
-
-
-def open_gaps(found: Sequence[GapInRange]) -> int:
-    """How many of the gaps still wait."""
-    return sum(item.gap.state in ("open", "recovering") for item in found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Query
@@ -25,9 +25,10 @@ def asked(
     end: str | None = Query(None, alias="to"),
     limit: int = Query(search.LIMIT, ge=1, le=1000),
     after: str | None = None,
+    sort: Literal["-date", "date"] = "-date",
 ) -> search.Request:
     """A search as it stands in a URL; all of time when no range is given."""
-    return search.Request(q=q, last=last, start=start, end=end, limit=limit, after=after)
+    return search.Request(q=q, last=last, start=start, end=end, limit=limit, after=after, oldest_first=sort == "date")
 
 
 Asked = Annotated[search.Request, Depends(asked)]
@@ -35,7 +36,7 @@ Asked = Annotated[search.Request, Depends(asked)]
 
 @router.get("/search")
 async def find(request: Request, user: Viewer, asked: Asked) -> Response:
-    """The newest matches; `next` is the `after` of the next page."""
+    """The newest matches, or with `sort=date` the oldest; `next` is the `after` of the next page."""
     state = request.app.state
     async with state.turns.take(user.email):
         found = await search.search(state.system, asked, user.sight)
