@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from conductor import app, observe
+from conductor.analytics import artifacts
 from conductor.core import clock
 from conductor.core.signal import Checkpoint, Signal
 from conductor.operations import integrations
@@ -47,6 +48,7 @@ async def _make() -> None:
                 await system.database.write(functools.partial(_commit, place=place, pages=_slice(number)))
                 while await system.indexer.catch_up():
                     pass
+            await system.analytics.write(artifacts.settle)
 
 
 async def _begin(system: System, name: str) -> list[object]:

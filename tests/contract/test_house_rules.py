@@ -198,12 +198,15 @@ TAKES_SQL = {
     "query_rows_stream",
 }
 SQL_PARTS = {
+    ("analytics/artifacts.py", "name"),
+    ("analytics/artifacts.py", "projection"),
     ("analytics/search.py", "where"),  # compile.py's, whose values are bound: test_s24_… in unit/analytics
     ("analytics/search.py", "columns"),
     ("analytics/search.py", "rest"),
     ("analytics/tally.py", "where"),
     ("analytics/tally.py", "columns"),
     ("analytics/tally.py", "rest"),
+    ("analytics/tally.py", "counted"),
     ("store/database.py", "pragma"),
 }
 

@@ -46,7 +46,12 @@ ENGINE = {
     "tables_loader_foreground_pool_size": 1,
     "tables_loader_background_pool_size": 1,
 }
-QUERY = {"max_threads": 2, "max_memory_usage": 800_000_000, "max_execution_time": LONGEST_SEARCH}
+QUERY = {
+    "max_threads": 2,
+    "max_memory_usage": 800_000_000,
+    "max_execution_time": LONGEST_SEARCH,
+    "use_skip_indexes_on_data_read": 0,  # looked at once, before reading, and remembered
+}
 _UNWANTED = frozenset({"pandas", "numpy", "pyarrow", "polars"})
 
 

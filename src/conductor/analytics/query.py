@@ -15,6 +15,7 @@ from conductor.analytics.canonical import canonical
 from conductor.analytics.lexer import Kind, Token
 from conductor.analytics.syntax import (
     ANYWHERE,
+    SAVED,
     Equals,
     Everything,
     Exists,
@@ -34,6 +35,7 @@ __all__ = ["LONGEST", "Hint", "Query", "QueryError", "canonical", "parse"]
 
 LONGEST = 8_000  # characters
 _MOST_TERMS = 200
+_OURS = ("is", "has", SAVED)  # before a colon, and no fields
 _DEEPEST = 40  # levels of brackets and negations
 
 _EXAMPLES = {
@@ -54,6 +56,7 @@ _EXAMPLES = {
     "parsed": "false",
     "is": "failure",
     "has": "ip",
+    "saved": '"Failed logins"',
 }
 
 
@@ -193,7 +196,7 @@ class _Parser:
         name = token.text
         example = _EXAMPLES.get(field_name(name), "fp" if field_name(name) == "type" else "value")
         message = f"Add a value after `{name}:`, for example `{name}:{example}`."
-        if name.lower() not in ("is", "has"):
+        if name.lower() not in _OURS:
             message += f" To find events where it is set, use `{name}:*`."
         raise QueryError(message, token.start, token.end)
 
@@ -205,13 +208,16 @@ class _Parser:
             return meaning.compared(field, written, token, self._take())
         if field == "has":
             return self._has(token)
+        if field == SAVED and not token.pattern.literal:
+            message = '`saved:` needs the name of a saved search, for example `saved:"Failed logins"`.'
+            raise QueryError(message, token.start, token.end)
         if token.kind is Kind.RANGE:
             return meaning.ranged(field, written, token)
         return meaning.value(field, written, token)
 
     def _has(self, token: Token) -> Node:
         literal = token.pattern.literal
-        if not literal or not re.fullmatch(r"(?!(?:is|has)$)[A-Za-z_$@][A-Za-z0-9_.$-]*", literal, re.IGNORECASE):
+        if not literal or not re.fullmatch(r"(?!(?:is|has|saved)$)[A-Za-z_$@][A-Za-z0-9_.$-]*", literal, re.IGNORECASE):
             raise QueryError("`has:` needs the name of a field, for example `has:ip`.", token.start, token.end)
         self._check_name(Token(Kind.FIELD, token.start, token.end, literal))
         return Term(field_name(literal), Exists())
@@ -219,7 +225,7 @@ class _Parser:
     def _check_name(self, token: Token) -> None:
         """Hints at a name that is no field; it is then a key of the raw event."""
         name = token.text
-        if field_name(name) in fields.BY_NAME or name.lower() in ("is", "has") or "." in name:
+        if field_name(name) in fields.BY_NAME or name.lower() in _OURS or "." in name:
             return
         message = f"There is no field called `{name}`."
         near = difflib.get_close_matches(name.lower(), fields.BY_NAME, n=1, cutoff=0.7)
@@ -251,7 +257,7 @@ class _Parser:
 def field_name(written: str) -> str:
     """The name of the field an alias stands for, in any case; other names are keys of the raw event, and stay."""
     lower = written.lower()
-    if lower in ("is", "has"):
+    if lower in _OURS:
         return lower
     known = fields.BY_NAME.get(lower)
     return known.name if known else written
@@ -264,6 +270,6 @@ def _refuse_close(token: Token) -> NoReturn:
 
 def _refuse_later(token: Token) -> None:
     name = token.text.lower()
-    if name in ("saved", "detection"):
+    if name == "detection":
         message = f"Searching by `{name}:` is not available yet. To search for the text, put it in quotes."
         raise QueryError(message, token.start, token.end)

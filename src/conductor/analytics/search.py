@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from conductor.analytics import compile as compiling
-from conductor.analytics.artifacts import TABLE
+from conductor.analytics.artifacts import HOUR, HOUR_LENGTH, TABLE
 from conductor.analytics.syntax import Query
 from conductor.analytics.timerange import TimeRange
 from conductor.core import clock
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 MOST_ROWS = 1000
+EVER = 100_000  # days
 _PLACE = re.compile(r"-?[0-9]{1,17}\.[0-9]{1,9}\.[0-9]{1,18}\.[0-9]{1,4}")
 _TIMES = ("time", "collected_at")
 _ORDER = ("time", "integration_id", "batch", "`row`")
@@ -62,6 +63,7 @@ class Criteria:
     integrations: Mapping[str, int]
     now: datetime
     only: Set[int] | None = None
+    hourly: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +81,67 @@ class Found:
 
 
 def rows(
-    client: Client, criteria: Criteria, limit: int, after: Place | None = None, *, oldest_first: bool = False
+    client: Client,
+    criteria: Criteria,
+    limit: int,
+    after: Place | None = None,
+    *,
+    oldest_first: bool = False,
+    raw: bool = True,
 ) -> list[Found]:
-    """The newest artifacts that match, or the oldest, `limit` at the most; those after a place in that order."""
+    """The newest artifacts that match, or the oldest, `limit` at the most; those after a place in that order.
+
+    A day is looked through first, then more, as long as too few are found.
+    """
+    limit = max(1, min(limit, MOST_ROWS))
+    found: list[Found] = []
+    for window in _windows(client, criteria.span, after, oldest_first=oldest_first):
+        narrowed = replace(criteria, span=window)
+        found += _page(client, narrowed, limit - len(found), after, oldest_first=oldest_first, raw=raw)
+        if len(found) == limit:
+            break
+    return found
+
+
+def _page(
+    client: Client, criteria: Criteria, limit: int, after: Place | None, *, oldest_first: bool, raw: bool
+) -> list[Found]:
     where, parameters = selected(criteria)
     if after is not None:
         place = "(fromUnixTimestamp64Micro({at:Int64}), {ai:UInt32}, {ab:UInt64}, {ar:UInt16})"
         where += f" AND (time, integration_id, batch, `row`) {'>' if oldest_first else '<'} {place}"
         parameters |= {"at": after.time, "ai": after.integration_id, "ab": after.batch, "ar": after.row}
     order = ", ".join(f"{column} {'ASC' if oldest_first else 'DESC'}" for column in _ORDER)
-    limit = max(1, min(limit, MOST_ROWS))
-    return _select(client, f"WHERE {where} ORDER BY {order} LIMIT {limit:d}", parameters)
+    return _select(client, f"WHERE {where} ORDER BY {order} LIMIT {limit:d}", parameters, raw=raw)
+
+
+def _windows(client: Client, span: TimeRange, after: Place | None, *, oldest_first: bool) -> Iterator[TimeRange]:
+    """The range cut at midnights, where partitions end, in the order of the rows: a day, three more, all others.
+
+    What is frequent is found in the first, and each costs something.
+    """
+    stored = extent(client)
+    if stored is None:
+        return
+    start = max(span.start or stored[0], stored[0])
+    end = min(span.end or clock.LATEST, stored[1] + clock.MICROSECOND)
+    if after is not None:
+        place = clock.from_micros(after.time)
+        start, end = (max(start, place), end) if oldest_first else (start, min(end, place + clock.MICROSECOND))
+    for days in (1, 3, EVER):
+        if start >= end:
+            return
+        midnight = (start if oldest_first else end - clock.MICROSECOND).replace(
+            hour=0, minute=0, second=0, microsecond=0
+        )
+        if oldest_first:
+            cut = min(end, midnight + timedelta(days=days)) if days < EVER else end
+            yield TimeRange(start, cut)
+            start = cut
+        else:
+            cut = max(start, midnight - timedelta(days=days - 1)) if days < EVER else start
+            yield TimeRange(cut, end)
+            end = cut
 
 
 def count(client: Client, criteria: Criteria) -> int:
@@ -124,34 +176,38 @@ def get(client: Client, artifact_id: str) -> Found | None:
     return found[0] if found else None
 
 
-def oldest(client: Client) -> datetime | None:
-    """The time of the oldest artifact."""
-    result = client.query(f"SELECT count(), toUnixTimestamp64Micro(min(time)) FROM {TABLE}").result_rows[0]
-    return clock.from_micros(int(result[1])) if result[0] else None
+def extent(client: Client) -> tuple[datetime, datetime] | None:
+    """The times of the oldest and the newest artifact, None when there is none."""
+    result = client.query(
+        f"SELECT count(), toUnixTimestamp64Micro(min(time)), toUnixTimestamp64Micro(max(time)) FROM {TABLE}"
+    ).result_rows[0]
+    return (clock.from_micros(int(result[1])), clock.from_micros(int(result[2]))) if result[0] else None
 
 
-def selected(criteria: Criteria) -> tuple[str, dict[str, object]]:
-    """The condition for WHERE, and the values of its parameters."""
-    condition = compiling.compile(criteria.query, integrations=criteria.integrations, now=criteria.now)
+def selected(criteria: Criteria, prefix: str = "p") -> tuple[str, dict[str, object]]:
+    """The condition for WHERE, and the values of its parameters, whose names begin with the prefix."""
+    condition = compiling.compile(criteria.query, integrations=criteria.integrations, now=criteria.now, prefix=prefix)
     parts, parameters = [f"({condition.sql})"], dict(condition.parameters)
-    if criteria.span.start is not None:
-        parts.append("time >= fromUnixTimestamp64Micro({start:Int64})")
-        parameters["start"] = clock.to_micros(criteria.span.start)
-    if criteria.span.end is not None:
-        parts.append("time < fromUnixTimestamp64Micro({end:Int64})")
-        parameters["end"] = clock.to_micros(criteria.span.end)
+    for sign, moment, name in ((">=", criteria.span.start, "start"), ("<", criteria.span.end, "end")):
+        if moment is not None:
+            value = f"{{{prefix}{name}:Int64}}"
+            parts.append(
+                f"{HOUR} {sign} {value}" if criteria.hourly else f"time {sign} fromUnixTimestamp64Micro({value})"
+            )
+            micros = clock.to_micros(moment)
+            parameters[f"{prefix}{name}"] = micros // HOUR_LENGTH if criteria.hourly else micros
     if criteria.only is not None:
-        parts.append("has({only:Array(UInt32)}, integration_id)")
-        parameters["only"] = sorted(criteria.only)
+        parts.append(f"has({{{prefix}only:Array(UInt32)}}, integration_id)")
+        parameters[f"{prefix}only"] = sorted(criteria.only)
     return " AND ".join(parts), parameters
 
 
-def _select(client: Client, rest: str, parameters: dict[str, object]) -> list[Found]:
-    columns = ", ".join(_EXPRESSIONS.get(name, f"`{name}`") for name in _COLUMNS)
+def _select(client: Client, rest: str, parameters: dict[str, object], *, raw: bool = True) -> list[Found]:
+    columns = ", ".join(_EXPRESSIONS.get(name, f"`{name}`") for name in (_COLUMNS if raw else _COLUMNS[:-1]))
     result = client.query(
         f"SELECT {columns} FROM {TABLE} {rest}", parameters=parameters, column_formats={"raw": "bytes"}
     )
-    return [_found(row) for row in result.result_rows]
+    return [_found(row if raw else (*row, b"")) for row in result.result_rows]
 
 
 def _found(row: Sequence[Any]) -> Found:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from conductor.core import errors
 
 ANYWHERE = ""  # the field of a bare word
+SAVED = "saved"  # stands for the query of a saved search, by its name
 
 IS_NAMES = ("failure", "success", "attack", "admin-change", "self", "unparsed")
 
@@ -188,6 +189,27 @@ def either(parts: list[Node]) -> Node:
 def negate(part: Node) -> Node:
     """The opposite; twice is none."""
     return part.part if isinstance(part, Not) else Not(part)
+
+
+def inserted(node: Node, lookup: Callable[[str], Node], within: tuple[str, ...] = ()) -> Node:
+    """The tree with each `saved:` replaced by the query that `lookup` knows under its name.
+
+    Raises QueryError for one that leads to itself, and what `lookup` raises.
+    """
+    match node:
+        case Term(field, Equals(pattern)) if field == SAVED:
+            name = (pattern.literal or "").casefold()
+            if name in within:
+                raise QueryError(f"`saved:{pattern.literal}` leads to itself.", 0, 0)
+            return inserted(lookup(pattern.literal or ""), lookup, (*within, name))
+        case Not(part):
+            return negate(inserted(part, lookup, within))
+        case And(parts):
+            return both([inserted(part, lookup, within) for part in parts])
+        case Or(parts):
+            return either([inserted(part, lookup, within) for part in parts])
+        case _:
+            return node
 
 
 def terms(node: Node) -> Iterator[Term]:

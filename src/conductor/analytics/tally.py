@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from conductor.analytics import compile as compiling
-from conductor.analytics.artifacts import TABLE
+from conductor.analytics.artifacts import HOUR, HOUR_LENGTH, HOURLY, TABLE
 from conductor.analytics.buckets import Buckets
 from conductor.analytics.search import Criteria, selected
 from conductor.analytics.syntax import Everything, Query
+from conductor.analytics.timerange import TimeRange
 from conductor.core import clock
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 MOST_VALUES = 1000
+_LENGTH = timedelta(hours=1)
+_HOURLY_NAMES = {"integration": "integration_id"}
 _STEP = "intDiv(toUnixTimestamp64Micro(time) - {origin:Int64}, {step:Int64})"
+_STEP_OF_HOUR = f"intDiv({HOUR} * {HOUR_LENGTH} - {{origin:Int64}}, {{step:Int64}})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +42,17 @@ class Top:
     missing: int
 
 
-def extent(client: Client) -> tuple[datetime, datetime] | None:
-    """The times of the oldest and the newest artifact, None when there is none."""
-    result = client.query(
-        f"SELECT count(), toUnixTimestamp64Micro(min(time)), toUnixTimestamp64Micro(max(time)) FROM {TABLE}"
-    ).result_rows[0]
-    return (clock.from_micros(int(result[1])), clock.from_micros(int(result[2]))) if result[0] else None
-
-
 def histogram(client: Client, criteria: Criteria, buckets: Buckets, by: str = "") -> Sequence[Mapping[str, int]]:
     """For each bar how many match, by the values of a field; without one, all under the empty text."""
     part, parameters = compiling.value_of(by) if by else ("''", {})
-    columns = f"{_STEP} AS step, {part} AS part, count()"
+    steps = _steps(buckets)
     bars: list[dict[str, int]] = [{} for _ in range(len(buckets))]
-    for step, value, count in _rows(client, criteria, columns, "GROUP BY step, part", parameters | _steps(buckets)):
-        bar = bars[buckets.bar(int(step))]
-        bar[str(value)] = bar.get(str(value), 0) + int(count)
+    whole = all(micros % HOUR_LENGTH == 0 for micros in steps.values())
+    for piece, hourly in _pieces(criteria, by, split=whole):
+        columns = f"{_STEP_OF_HOUR if hourly else _STEP} AS step, {part} AS part, count()"
+        for step, value, count in _rows(client, piece, columns, "GROUP BY step, part", parameters | steps):
+            bar = bars[buckets.bar(int(step))]
+            bar[str(value)] = bar.get(str(value), 0) + int(count)
     return bars
 
 
@@ -63,14 +62,18 @@ def top(client: Client, criteria: Criteria, field: str, limit: int, containing: 
     Upper and lower case are one, as they are in a search.
     """
     value, parameters = compiling.value_of(field)
-    where, more = selected(criteria)
-    columns = f"SELECT {value} AS value, count() AS n FROM {TABLE} WHERE {where} GROUP BY value"
+    columns, known = [], dict(parameters)
+    for number, (piece, _) in enumerate(_pieces(criteria, field)):
+        where, more = selected(piece, prefix=f"s{number}_")
+        columns.append(f"SELECT {value} AS value, count() AS n FROM {TABLE} WHERE {where} GROUP BY value")
+        known |= more
+    counted = " UNION ALL ".join(columns)
     rest = "HAVING positionCaseInsensitiveUTF8(shown, {containing:String}) > 0 " if containing else ""
     rest += f"ORDER BY shown = '' DESC, many DESC, shown LIMIT {max(1, limit) + 1:d}"
     rows = client.query(
-        f"SELECT toString(argMax(value, n)) AS shown, sum(n) AS many, count() OVER () AS distinct FROM ({columns}) "
+        f"SELECT toString(argMax(value, n)) AS shown, sum(n) AS many, count() OVER () AS distinct FROM ({counted}) "
         f"GROUP BY lowerUTF8(toString(value)) {rest}",
-        parameters=parameters | more | {"containing": containing},
+        parameters=known | {"containing": containing},
     ).result_rows
     found = [Value(str(shown), int(many)) for shown, many, _ in rows]
     distinct = int(rows[0][2]) if rows else 0
@@ -122,6 +125,26 @@ def _rows(
     return found
 
 
+def _pieces(criteria: Criteria, field: str, *, split: bool = True) -> list[tuple[Criteria, bool]]:
+    """The same range in pieces, each with whether it is of whole hours, which are counted already.
+
+    One piece where that does not help: the hour's counts know of a few fields only.
+    """
+    start, end = criteria.span.start, criteria.span.end
+    asked = {_HOURLY_NAMES.get(name, name) for name in (*criteria.query.fields, *([field] if field else []))}
+    if not split or start is None or end is None or not any(asked <= set(columns) for columns in HOURLY.values()):
+        return [(criteria, False)]
+    first, last = clock.hour(start + _LENGTH - clock.MICROSECOND), clock.hour(end)
+    if last - first < _LENGTH or first <= clock.EPOCH:
+        return [(criteria, False)]
+    spans = [(TimeRange(start, first), False), (TimeRange(first, last), True), (TimeRange(last, end), False)]
+    return [
+        (replace(criteria, span=span, hourly=whole), whole)
+        for span, whole in spans
+        if span.start is not None and span.end is not None and span.start < span.end
+    ]
+
+
 def _place(field: str, values: Sequence[str]) -> tuple[str, dict[str, object]]:
     """Which of these values it is, counted from 1, in any case; 0 for others."""
     value, parameters = compiling.value_of(field)
@@ -129,5 +152,5 @@ def _place(field: str, values: Sequence[str]) -> tuple[str, dict[str, object]]:
     return f"indexOf({wanted}, lowerUTF8(toString({value})))", parameters | {"wanted": list(values)}
 
 
-def _steps(buckets: Buckets) -> dict[str, object]:
+def _steps(buckets: Buckets) -> dict[str, int]:
     return {"origin": clock.to_micros(buckets.edges[0]), "step": buckets.step * 1_000_000}

@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from conductor.analytics.syntax import Moment
+from conductor.core import clock
 from conductor.core.artifact import SEVERITY_NAMES
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}  # in seconds
 
 _EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)  # what DateTime64 can hold
-_LATEST = datetime(2299, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 
 _NOW = re.compile(r"now(?:([+-])([0-9]{1,6})([smhdw]))?", re.IGNORECASE)
 _TIME = re.compile(
@@ -96,8 +96,8 @@ def _shifted(start: datetime, by: timedelta) -> datetime:
     try:
         found = (start + by).astimezone(UTC)
     except OverflowError:
-        return _LATEST if by > timedelta(0) or start.year > 2000 else _EARLIEST
-    return min(max(found, _EARLIEST), _LATEST)
+        return clock.LATEST if by > timedelta(0) or start.year > 2000 else _EARLIEST
+    return min(max(found, _EARLIEST), clock.LATEST)
 
 
 def _length(shape: re.Match[str]) -> timedelta:

@@ -65,8 +65,10 @@ def _has(haystack: str, text: str, bind: Bind) -> str:
 
 def _matches(haystack: str, pattern: Pattern, bind: Bind, *, is_json: bool) -> str:
     """The regular expression, and before it the longest run of letters, which the index can look up."""
-    exact = f"match({haystack}, {bind(_regex(pattern, is_json=is_json), 'String')})"
     runs = [run for part in pattern.parts if isinstance(part, str) for run in _RUN.findall(part.lower())]
+    if runs and pattern.parts == (Wild.ANY, runs[0], Wild.ANY):  # a part of a word, which LIKE finds by itself
+        return f"{haystack} LIKE {bind(f'%{runs[0]}%', 'String')}"
+    exact = f"match({haystack}, {bind(_regex(pattern, is_json=is_json), 'String')})"
     if not runs:
         return exact
     return f"({haystack} LIKE {bind(f'%{max(runs, key=len)}%', 'String')} AND {exact})"

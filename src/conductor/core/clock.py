@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(2299, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)  # that an engine can hold
 MICROSECOND = timedelta(microseconds=1)
 
 
@@ -32,3 +33,13 @@ def to_text(moment: datetime) -> str:
 def to_exact(moment: datetime) -> str:
     """RFC 3339 in UTC to the microsecond."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def hour(moment: datetime) -> datetime:
+    """The hour in UTC in which it lies."""
+    return moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+
+
+def day(moment: datetime) -> datetime:
+    """The day in UTC in which it lies."""
+    return hour(moment).replace(hour=0)

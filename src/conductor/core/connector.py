@@ -52,6 +52,16 @@ class Advice:
     short: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Starter:
+    """A search that a connector ships, for others to begin with; `state` are the parts of its URL beside the query."""
+
+    name: str
+    description: str
+    q: str
+    state: Mapping[str, str] = field(default_factory=dict)
+
+
 class Connector(Protocol):
     """Built as `Connector(config, http)`; `normalize` needs only the config."""
 
@@ -61,6 +71,7 @@ class Connector(Protocol):
     polling_interval: ClassVar[timedelta]
     Config: ClassVar[type[Config]]
     advice: ClassVar[Mapping[str, Advice]]
+    starters: ClassVar[tuple[Starter, ...]]  # searches that are useful with this vendor
     how: ClassVar[tuple[str, ...]]  # how to get what the form asks for, step by step
     command: ClassVar[str]  # that does the same with the vendor's own tool; empty where there is none
 

@@ -7,10 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """Everything, unless personal data is hidden (`masked`) or only these integrations, by id, may be seen."""
+    """Everything, unless personal data is hidden (`masked`) or only these integrations, by id, may be seen.
+
+    `who` it is tells which saved searches they can name.
+    """
 
     masked: bool = False
     only: frozenset[int] | None = None
+    who: str = ""
 
     def sees(self, integration_id: int) -> bool:
         """Whether this integration, and what it collected, may be seen."""

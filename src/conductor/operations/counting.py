@@ -12,6 +12,7 @@ from typing import Any
 
 from conductor.analytics import buckets as cutting
 from conductor.analytics import editing, tally
+from conductor.analytics import search as finding
 from conductor.analytics.buckets import Buckets
 from conductor.analytics.query import canonical
 from conductor.analytics.search import Criteria
@@ -241,7 +242,7 @@ def _cut(client: Any, span: TimeRange, zone: tzinfo, most: int) -> Buckets | Non
     """The bars of a range; where it is open it ends with what is stored, and None when nothing is."""
     start, end = span.start, span.end
     if start is None or end is None:
-        stored = tally.extent(client)
+        stored = finding.extent(client)
         if stored is None:
             return None
         start, end = start or stored[0], end or stored[1] + timedelta(microseconds=1)

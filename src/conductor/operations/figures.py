@@ -218,7 +218,7 @@ async def room(system: System, new_in_a_day: int) -> Room:
     """Of the machine and the data. Raises StoreError."""
     size = await _index(system)
     kept, index = size or (0, 0)
-    oldest = await system.analytics.read(searching.oldest) if size else None
+    extent = await system.analytics.read(searching.extent) if size else None
     usage = await asyncio.to_thread(shutil.disk_usage, system.settings.directory)
     database = await asyncio.to_thread(_size, system.settings.directory, "conductor.db*")
     grows = (database + index) / kept * new_in_a_day if kept else 0.0
@@ -229,7 +229,7 @@ async def room(system: System, new_in_a_day: int) -> Room:
         database=database,
         index=index,
         artifacts=kept,
-        oldest=oldest,
+        oldest=extent[0] if extent else None,
         lasts=usage.free / grows if grows else None,
         memory=_memory(),
         load=os.getloadavg()[0],

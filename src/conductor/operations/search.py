@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any
@@ -13,15 +13,16 @@ import msgspec
 from conductor.analytics import search as finding
 from conductor.analytics.query import parse
 from conductor.analytics.search import Criteria, Found, Place
-from conductor.analytics.syntax import Hint
+from conductor.analytics.syntax import SAVED, Hint, Node, Query, QueryError, inserted
 from conductor.analytics.timerange import TimeRange, resolve
 from conductor.core import clock, masking
 from conductor.core.errors import NotFound
 from conductor.core.integration import Integration
 from conductor.core.poll import Gap
 from conductor.core.sight import EVERYTHING, Sight
+from conductor.operations import saving
 from conductor.operations.system import System
-from conductor.store import audit, cursors, gaps, integrations, journal
+from conductor.store import audit, cursors, gaps, integrations, journal, saved
 from conductor.store.database import Connection
 
 LIMIT = 200
@@ -97,7 +98,7 @@ async def search(system: System, request: Request, sight: Sight = EVERYTHING, *,
 
     def read(client: Any) -> tuple[list[Mapping[str, Any]], str | None]:
         """In a thread: hiding what is personal in a thousand records takes its time."""
-        found = finding.rows(client, criteria, limit, after, oldest_first=request.oldest_first)
+        found = finding.rows(client, criteria, limit, after, oldest_first=request.oldest_first, raw=raw)
         place = str(found[-1].place) if len(found) == limit else None
         return [_row(item, named, sight, raw=raw) for item in found], place
 
@@ -153,7 +154,8 @@ async def locate(system: System, artifact_id: str, sight: Sight = EVERYTHING) ->
 
 async def oldest(system: System) -> datetime | None:
     """The time of the oldest stored event, None when there is none."""
-    return await system.analytics.read(finding.oldest)
+    stored = await system.analytics.read(finding.extent)
+    return stored[0] if stored else None
 
 
 def raw_object(raw: bytes) -> Any:
@@ -169,13 +171,28 @@ async def criteria_of(system: System, request: Request, sight: Sight) -> tuple[C
     """What a request asks of the engine, and the names of the integrations that may be seen. Raises QueryError,
     Invalid."""
     now = clock.now()
-    query = parse(request.q)
+    query = await _whole(system, parse(request.q), sight)
     span = resolve(request.last or None, request.start or None, request.end or None, now)
     known = await _known_names(system)
     named = {id_: name for id_, name in known.names.items() if sight.sees(id_)}
     ids = {name: id_ for id_, name in named.items()}
     former = {name: id_ for name, id_ in known.former.items() if sight.sees(id_)}
     return Criteria(query, span, former | ids, now, sight.only), named
+
+
+async def _whole(system: System, query: Query, sight: Sight) -> Query:
+    """The query with saved searches put in. Raises QueryError."""
+    if SAVED not in query.fields:
+        return query
+    known = await system.database.read(lambda connection: saved.seen_by(connection, sight.who))
+    states = {item.name.casefold(): item.state for item in (*saving.shipped(system.catalog), *known)}
+
+    def lookup(name: str) -> Node:
+        if name.casefold() not in states:
+            raise QueryError(f"There is no saved search called `{name}`, or its owner does not share it.", 0, 0)
+        return parse(states[name.casefold()].get("q", "*")).tree
+
+    return replace(query, tree=inserted(query.tree, lookup))
 
 
 async def _names(system: System) -> Mapping[int, str]:

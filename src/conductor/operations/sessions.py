@@ -93,7 +93,7 @@ async def who(system: Settled, token: str, *, active: bool = True) -> User | Non
     if active and clock.now() - session.seen_at >= SEEN_EVERY:
         with suppress(StorePaused):  # nobody is refused because that cannot be noted
             await system.database.write(lambda connection: store.see_session(connection, digest))
-    return replace(user, sight=Sight(holds.masks(user.role)))
+    return replace(user, sight=Sight(holds.masks(user.role), who=user.email))
 
 
 async def why_ended(system: Settled, token: str) -> str:

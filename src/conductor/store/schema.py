@@ -337,6 +337,33 @@ api_tokens = Table(
     sqlite_autoincrement=True,
 )
 
+saved_searches = Table(
+    "saved_searches",
+    metadata,
+    _id(),
+    Column("slug", Text, nullable=False, unique=True),
+    Column("name", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("folder", Text, nullable=False),
+    Column("owner", Text, nullable=False, comment="e-mail"),
+    Column("shared", Boolean, nullable=False),
+    Column("state", Text, nullable=False, comment="JSON: the parts of a search's URL"),
+    Column("revision", Integer, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    Column("changed_by", Text, nullable=False),
+    Column("used_at", BigInteger),
+    sqlite_autoincrement=True,
+)
+
+short_links = Table(
+    "short_links",
+    metadata,
+    Column("slug", Text, primary_key=True),
+    Column("state", Text, nullable=False, comment="the query string of a search"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("created_by", Text, nullable=False),
+)
+
 channels = Table(
     "channels",
     metadata,

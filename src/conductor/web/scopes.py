@@ -6,6 +6,7 @@ from conductor.web.security import SAFE_METHODS
 
 API = "/api/v1"
 METRICS = "/metrics"
+_SIGNALS = (f"{API}/artifacts", f"{API}/saved")
 _SOURCES = (f"{API}/integrations", f"{API}/status", f"{API}/openapi.json", METRICS)
 
 
@@ -16,7 +17,7 @@ def takes_tokens(path: str) -> bool:
 
 def needed(method: str, path: str) -> str:
     """The scope, for a request as it came."""
-    if _under(path, f"{API}/artifacts") and method in SAFE_METHODS:
+    if any(_under(path, area) for area in _SIGNALS) and method in SAFE_METHODS:
         return "signals:read"
     if any(_under(path, area) for area in _SOURCES):
         return "integrations:read" if method in SAFE_METHODS else "integrations:write"

@@ -21,7 +21,7 @@ from conductor.core.errors import Invalid, NotFound
 from conductor.operations import auditing, counting, search
 from conductor.operations.accounts import User
 from conductor.operations.search import Result
-from conductor.web import auth, event, parts, ranges, shell, show, view
+from conductor.web import auth, event, parts, ranges, saved, shell, show, view
 from conductor.web.auth import Viewer
 from conductor.web.render import pages, see_other
 from conductor.web.view import SEARCH, View
@@ -70,6 +70,7 @@ async def _answer(request: Request, user: User, seen: View, wrong: Mapping[str, 
     context: dict[str, Any] = {"view": seen, "zone": show.zone(user.time_zone), "fields": wrong or {}}
     context |= dict.fromkeys(("result", "error", "empty", "counts", "facets", "groups"))
     context |= {"entries": [], "chips": [], "wider": WIDER.get(seen.range.last), "choices": view.CHOICES}
+    context |= {"named": await saved.named(request, user, seen), "link": _link(request)}
     context |= {"opened": await _opened(request, user, seen), "titled": view.title, "bys": view.BY}
     if wrong:
         return pages(request).answer(request, "search.html", status=422, **context)
@@ -103,6 +104,12 @@ async def _found(request: Request, user: User, seen: View) -> dict[str, Any]:
             "facets": await parts.faceted(request, user, seen),
         }
     return found
+
+
+def _link(request: Request) -> str:
+    """The short link that was just made."""
+    slug = request.query_params.get("link", "")
+    return f"{request.app.state.system.settings.base_url}/s/{slug}" if slug.isalnum() else ""
 
 
 async def _opened(request: Request, user: User, seen: View) -> event.Opened | None:

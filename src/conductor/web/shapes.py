@@ -19,6 +19,7 @@ from conductor.operations.backfills import Estimate, Standing
 from conductor.operations.gaps import GapTold
 from conductor.operations.invitations import Invitation
 from conductor.operations.previews import Preview
+from conductor.operations.saving import Saved
 from conductor.operations.search import GapInRange, Result, raw_object
 from conductor.operations.statuses import Status
 from conductor.operations.tokens import Told
@@ -203,6 +204,12 @@ def result(found: Result) -> dict[str, Any]:
         "range": {"from": _time(found.span.start), "to": _time(found.span.end)},
         "took_ms": found.took_ms,
     }
+
+
+def saved(found: Saved) -> dict[str, Any]:
+    """One saved search."""
+    names = "slug name description folder owner shared shipped revision changed_by"
+    return {**_plain(found, names), **_times(found, "changed_at used_at"), "state": dict(found.state)}
 
 
 def histogram(found: counting.Histogram) -> dict[str, Any]:

@@ -82,11 +82,12 @@ REFUSED = [
         None,
     ),
     (
-        'saved:"x"',
-        "Searching by `saved:` is not available yet. To search for the text, put it in quotes.",
-        "saved:",
+        'detection:"x"',
+        "Searching by `detection:` is not available yet. To search for the text, put it in quotes.",
+        "detection:",
         None,
     ),
+    ("saved:*", '`saved:` needs the name of a saved search, for example `saved:"Failed logins"`.', "*", None),
     ("has:is", "`has:` needs the name of a field, for example `has:ip`.", "is", None),
     ('""', "There is nothing between the quotes. Type a word, or remove them.", '""', None),
 ]
