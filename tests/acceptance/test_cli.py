@@ -5,6 +5,7 @@ Data goes to standard output and nothing else; what went wrong ends with its sen
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -276,6 +277,54 @@ _QUERIES = {
     "ip:10.0.0.0/33": "`10.0.0.0/33` is not a valid network: the number after `/` must be 0–32.",
     "ip:nope": "`nope` is not an IP address or network.",
 }
+
+
+def test_an_export_that_was_killed_goes_on_where_it_was(conductor: Conductor, tmp_path: Path) -> None:
+    out, partial = tmp_path / "all.ndjson", tmp_path / "all.ndjson.partial"
+    words = [*conductor.cli.command, "export", "--out", str(out)]
+    whole = tmp_path / "whole.ndjson"
+    conductor.cli.ok("export", "--out", str(whole))
+    conductor.cli.ok("export", "--out", str(out))
+    content = out.read_bytes()
+    lines = content.splitlines(keepends=True)
+    assert sorted(lines) == sorted(whole.read_bytes().splitlines(keepends=True))
+    manifest = json.loads((tmp_path / "all.ndjson.manifest.json").read_text())
+    assert manifest["sha256"] == hashlib.sha256(content).hexdigest()
+    assert manifest["count"] == len(lines)
+    again = subprocess.run(words, capture_output=True, text=True, env=conductor.cli.environment, timeout=60)
+    assert again.returncode == 2
+    assert "--resume" in again.stderr
+    left = b"".join(lines[:50])  # as a kill would leave it: some pages told, and a bit more written
+    out.write_bytes(left + lines[50][:10])
+    row = json.loads(conductor.cli.ok("search", "--limit", "50", "--to", manifest["range"]["to"], "--json"))
+    kept = {"asked": {"q": "*", **manifest["range"]}, "format": "ndjson", "columns": "", "plain": False}
+    partial.write_text(json.dumps(kept | {"after": row["next"], "size": len(left), "count": 50}))
+    conductor.cli.ok("export", "--out", str(out), "--resume")
+    assert out.read_bytes() == content
+    assert not partial.exists()
+
+
+def test_saved_searches_are_kept_run_and_written_as_yaml(conductor: Conductor, tmp_path: Path) -> None:
+    cli, file = conductor.cli, tmp_path / "searches.yaml"
+    cli.ok("saved", "save", "Failing", "outcome:failure", "--last", "30d", "--shared")
+    assert cli.ok("saved", "run", "failing", "--count") == cli.ok(
+        "search", "outcome:failure", "--last", "30d", "--count"
+    )
+    file.write_text(cli.ok("saved", "show", "failing").replace("outcome:failure", "type:fp"))
+    cli.ok("saved", "save", "--file", str(file))
+    assert json.loads(cli.ok("saved", "show", "Failing", "--json"))["state"] == {"q": "type:fp", "last": "30d"}
+    cli.ok("saved", "delete", "failing")
+    assert cli.run("saved", "run", "failing").returncode == 3
+    file.write_text("searches: 5")
+    assert "is no list of saved searches" in cli.run("saved", "save", "--file", str(file)).stderr
+
+
+def test_events_are_counted_by_a_field(conductor: Conductor) -> None:
+    lines = conductor.cli.ok("search", "--by", "outcome").splitlines()
+    for line in lines:
+        count, value = line.split()
+        assert int(conductor.cli.ok("search", f"outcome:{value}", "--count")) == int(count.replace(",", ""))
+    assert "is not a field" in conductor.cli.run("search", "--by", "a b").stderr
 
 
 @pytest.mark.parametrize(("query", "sentence"), _QUERIES.items())

@@ -17,6 +17,8 @@ COMMANDS = {
     "status": ("status", "Show all sources on one screen."),
     "integration": ("integration", "Add, test, poll and manage integrations."),
     "search": ("search", "Search the stored events."),
+    "export": ("export", "Write what a search finds to a file."),
+    "saved": ("saved", "List, run, keep and change saved searches."),
     "token": ("token", "Manage API tokens."),
     "user": ("user", "Manage users."),
     "notification": ("notification", "Tell people by e-mail, Slack or webhook when a source needs them."),

@@ -21,6 +21,7 @@ PAGE = 1000
 @click.option("--to", "end", help="End of the range.")
 @click.option("--limit", type=click.IntRange(1), default=200, show_default=True, help="How many events at the most.")
 @click.option("--count", is_flag=True, help="Print the number of matches alone.")
+@click.option("--by", metavar="FIELD", help="Count by the values of a field, the most frequent first.")
 @talk.json_option
 @click.option("--jsonl", is_flag=True, help="One JSON object a line.")
 @talk.data_option
@@ -31,18 +32,46 @@ def command(
     end: str | None,
     limit: int,
     count: bool,
+    by: str | None,
     as_json: bool,
     jsonl: bool,
     data: Path | None,
 ) -> None:
     """Search the stored events, newest first. `*` means everything; without a range all that is stored is searched."""
     asked = {"q": query, "last": last, "from_": start, "to_": end}
+    if by:
+        _print_counts(data, asked, by, limit, as_json=as_json)
+        return
+    print_found(data, asked, limit, count=count, as_json=as_json, jsonl=jsonl)
+
+
+def print_found(
+    data: Path | None, asked: Mapping[str, Any], limit: int, *, count: bool, as_json: bool, jsonl: bool
+) -> None:
+    """Search, and print what is found, or how many alone."""
     if count:
         number = talk.run(data, lambda api: api.get("/artifacts/count", **asked), as_json=as_json)
         click.echo(number["count"])
         return
     printer = _Document(asked) if as_json else _Lines() if jsonl else _Table()
     talk.run(data, lambda api: _print(api, asked, limit, printer), as_json=as_json)
+
+
+def _print_counts(data: Path | None, asked: Mapping[str, Any], by: str, limit: int, *, as_json: bool) -> None:
+    found = talk.run(
+        data, lambda api: api.get("/artifacts/facets", field=by, values=min(limit, PAGE), **asked), as_json=as_json
+    )
+    if as_json:
+        import json
+
+        click.echo(json.dumps(found, ensure_ascii=False))
+        return
+    (facet,) = found["facets"]
+    widest = max((len(f"{item['count']:,}") for item in facet["values"]), default=0)
+    for item in facet["values"]:
+        click.echo(f"{item['count']:>{widest},}  {exits.plain(item['value'])}")
+    missing = f", {facet['missing']:,} events have none" if facet["missing"] else ""
+    click.echo(f"{facet['distinct']:,} values{missing}", err=True)
 
 
 async def _print(api: talk.Api, asked: Mapping[str, Any], limit: int, printer: Any) -> None:

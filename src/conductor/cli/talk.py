@@ -41,6 +41,14 @@ class Api:
         """POST JSON."""
         return _content(await self._http.post(f"/api/v1{path}", json=dict(body or {})))
 
+    async def content(self, path: str, **params: Any) -> tuple[bytes, Mapping[str, str]]:
+        """GET what is no JSON: its bytes as they came, and the headers."""
+        given = {name.rstrip("_"): value for name, value in params.items() if value is not None}
+        response = await self._http.get(f"/api/v1{path}", params=given)
+        if response.status_code >= 400:
+            _content(response)
+        return response.content, response.headers
+
     async def lines(self, path: str, body: Mapping[str, Any]) -> AsyncIterator[Any]:
         """POST JSON; each line of the answer as it comes."""
         import msgspec

@@ -15,7 +15,19 @@ from conductor.store import audit
 from conductor.store.audit import Entry, Verdict, Wanted
 from conductor.store.database import Connection
 
-__all__ = ["Entry", "Verdict", "Wanted", "denied", "entries", "exported", "refused", "searched", "told", "verify"]
+__all__ = [
+    "Entry",
+    "Verdict",
+    "Wanted",
+    "denied",
+    "entries",
+    "exported",
+    "refused",
+    "searched",
+    "told",
+    "took_away",
+    "verify",
+]
 
 
 async def entries(system: HasDatabase, wanted: Wanted, limit: int, before: int | None = None) -> Sequence[Entry]:
@@ -50,6 +62,15 @@ async def searched(system: HasDatabase, user: User, asked: Request, address: str
     detail = {name: value for name, value in words.items() if value is not None}
     await _note(
         system, lambda connection: audit.append(connection, user.email, "search", "events", detail, address=address)
+    )
+
+
+async def took_away(system: HasDatabase, user: User, asked: Request, format: str, address: str) -> None:
+    """Somebody takes events away as a file. Raises StoreError: no file leaves without an entry."""
+    words = {"q": asked.q, "last": asked.last, "from": asked.start, "to": asked.end, "format": format}
+    detail = {name: value for name, value in words.items() if value is not None}
+    await system.database.write(
+        lambda connection: audit.append(connection, user.email, "events.exported", "events", detail, address=address)
     )
 
 

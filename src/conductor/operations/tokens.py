@@ -24,6 +24,7 @@ from conductor.store.tokens import Token
 PREFIX = "cdr_"
 SCOPES: Mapping[str, str] = {
     "signals:read": "search and read events",
+    "signals:export": "take everything that a search finds away as a file",
     "integrations:read": "see sources, their health, polls and gaps, and the metrics",
     "integrations:write": "also change sources, poll, collect older events",
     "admin": "everything",

@@ -7,6 +7,7 @@ from conductor.web.security import SAFE_METHODS
 API = "/api/v1"
 METRICS = "/metrics"
 _SIGNALS = (f"{API}/artifacts", f"{API}/saved")
+_EXPORT = f"{API}/artifacts/export"
 _SOURCES = (f"{API}/integrations", f"{API}/status", f"{API}/openapi.json", METRICS)
 
 
@@ -17,6 +18,8 @@ def takes_tokens(path: str) -> bool:
 
 def needed(method: str, path: str) -> str:
     """The scope, for a request as it came."""
+    if _under(path, _EXPORT):
+        return "signals:export"
     if any(_under(path, area) for area in _SIGNALS) and method in SAFE_METHODS:
         return "signals:read"
     if any(_under(path, area) for area in _SOURCES):

@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from conductor.core.errors import Forbidden
-from conductor.operations import auditing, counting, proof, search
-from conductor.web import auth, shapes, show
+from conductor.operations import auditing, counting, exporting, proof, search
+from conductor.web import auth, files, shapes, show
 from conductor.web.api.integrations import Nothing
 from conductor.web.auth import Analyst, Viewer
 
@@ -88,6 +88,38 @@ async def facets(
         found = await counting.facets(state.system, asked, field, user.sight, limit=values, compare=compare, zone=zone)
     await auditing.searched(state.system, user, asked, auth.client_address(request), counted=True)
     return _json({"schema": "conductor.facets/1", "facets": [shapes.facet(item) for item in found]})
+
+
+@router.get("/export")
+async def export(
+    request: Request,
+    user: Analyst,
+    asked: Asked,
+    format: str = "ndjson",
+    columns: str = "",
+    plain: bool = False,
+    part: bool = False,
+) -> Response:
+    """Everything that matches as CSV, JSON or NDJSON. `columns` are names separated by commas, all when none are given.
+
+    A cell of a CSV that a spreadsheet would take for a formula gets an apostrophe before it, unless `plain`. With
+    `part` only `limit` rows after the place `after`; the headers `Conductor-Count` and `Conductor-Next`
+    tell how many they are and the next place.
+    """
+    state = request.app.state
+    wanted = [name.strip() for name in columns.split(",") if name.strip()]
+    made = exporting.prepare(state.system, asked, format, wanted, by=user.email, sight=user.sight, plain=plain)
+    address = auth.client_address(request)
+    if part:
+        async with state.turns.take(user.email):
+            content, after = await made.part(asked.after, asked.limit)
+        if asked.after is None:
+            await auditing.took_away(state.system, user, asked, format, address)
+        headers = {"Conductor-Count": str(made.count)} | ({"Conductor-Next": after} if after else {})
+        return Response(content, media_type=exporting.MEDIA[format], headers=headers)
+    await auditing.took_away(state.system, user, asked, format, address)
+    pieces = await files.started(files.held(state.turns, user, made.pages()))
+    return StreamingResponse(pieces, media_type=exporting.MEDIA[format], headers=files.named(f"events.{format}"))
 
 
 @router.get("/{id}")

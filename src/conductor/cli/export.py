@@ -1,0 +1,167 @@
+"""`conductor export`: everything that a search finds, as a file, with a manifest beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+
+from conductor.cli import talk
+
+PAGE = 1000
+FORMATS = ("csv", "json", "ndjson")
+
+
+@click.command("export", epilog='Example: conductor export "type:fp" --last 30d --out failed.csv')
+@click.argument("query", default="*")
+@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The file to write.")
+@click.option("--format", "kind", type=click.Choice(FORMATS), help="By the file's ending, if that tells; else ndjson.")
+@click.option("--columns", default="", help="Fields separated by commas; all without it, with the raw event.")
+@click.option("--last", help="The last so long: 15m, 4h, 7d.")
+@click.option("--from", "start", help="Begin of the range: 2026-11-20 or 2026-11-20T14:00Z.")
+@click.option("--to", "end", help="End of the range.")
+@click.option("--plain", is_flag=True, help="In CSV, leave cells as they are that a spreadsheet takes for formulas.")
+@click.option("--resume", is_flag=True, help="Go on with an export that was cut short.")
+@talk.json_option
+@talk.data_option
+def command(
+    query: str,
+    out: Path,
+    kind: str | None,
+    columns: str,
+    last: str | None,
+    start: str | None,
+    end: str | None,
+    plain: bool,
+    resume: bool,
+    as_json: bool,
+    data: Path | None,
+) -> None:
+    """Write every event that matches QUERY to a file, newest first, and what it is to FILE.manifest.json.
+
+    Cut short, it leaves FILE.partial; the same command with --resume goes on from there.
+    """
+    state = out.with_name(f"{out.name}.partial")
+    if resume:
+        work = _resumed(out, state)
+    else:
+        if out.exists() or state.exists():
+            raise click.UsageError(f"{out} exists. Choose another name, or go on with it by --resume.")
+        suffix = out.suffix.removeprefix(".")
+        chosen = kind or (suffix if suffix in FORMATS else "ndjson")
+        asked = {"q": query, "last": last, "from": start, "to": end}
+        work = _Work(out, state, asked, chosen, columns, plain=plain)
+    manifest = talk.run(data, work.run, as_json=as_json)
+    if as_json:
+        click.echo(json.dumps(manifest))
+        return
+    click.echo(f"Wrote {manifest['count']:,} events to {out}.", err=True)
+    if not manifest["complete"]:
+        gaps, behind = len(manifest["gaps"]), ", ".join(manifest["behind"])
+        told = [f"{gaps} gap(s) in this range"] if gaps else []
+        click.echo(f"It may be incomplete: {'; '.join(told + ([f'behind: {behind}'] if behind else []))}.", err=True)
+
+
+@dataclass(slots=True)
+class _Work:
+    """An export and how far it is: `size` bytes and `count` events are written, up to the place `after`."""
+
+    out: Path
+    state: Path
+    asked: Mapping[str, str | None]
+    format: str
+    columns: str
+    plain: bool = False
+    after: str | None = None
+    size: int = 0
+    count: int = 0
+    begun: bool = field(default=False)
+
+    async def run(self, api: talk.Api) -> Mapping[str, Any]:
+        """Write it all; the answer is the manifest."""
+        if not self.begun:
+            first = await api.get("/artifacts/search", limit=1, **_given(self.asked))
+            whole = first["range"]  # as of now, so that every page is of the same
+            self.asked = {"q": self.asked["q"], "from": whole["from"], "to": whole["to"] or _now()}
+        with self.out.open("r+b" if self.begun else "xb") as file:
+            file.seek(self.size)
+            file.truncate()
+            try:
+                while not self.begun or self.after is not None:
+                    await self._page(api, file)
+            finally:
+                if not self.begun:
+                    self.out.unlink()
+        manifest = await self._manifest(api)
+        path = self.out.with_name(f"{self.out.name}.manifest.json")
+        path.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+        self.state.unlink()
+        return manifest
+
+    async def _page(self, api: talk.Api, file: Any) -> None:
+        asked = {**_given(self.asked), "format": self.format, "columns": self.columns or None, "plain": self.plain}
+        content, headers = await api.content("/artifacts/export", part=True, limit=PAGE, after=self.after, **asked)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+        self.begun, self.after = True, headers.get("conductor-next")
+        self.size += len(content)
+        self.count += int(headers["conductor-count"])
+        self._remember()
+        if sys.stderr.isatty():
+            click.echo(f"\r{self.count:,} events", nl=False, err=True)
+
+    def _remember(self) -> None:
+        """How far it is, put in place at once."""
+        names = ("asked", "format", "columns", "plain", "after", "size", "count")
+        new = self.state.with_name(f"{self.state.name}.new")
+        new.write_text(json.dumps({name: getattr(self, name) for name in names}))
+        new.replace(self.state)
+
+    async def _manifest(self, api: talk.Api) -> Mapping[str, Any]:
+        told = await api.get("/artifacts/search", limit=1, **_given(self.asked))
+        with self.out.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return {
+            "schema": "conductor.export/1",
+            "file": self.out.name,
+            "sha256": digest,
+            "size": self.size,
+            "count": self.count,
+            "query": self.asked["q"],
+            "range": {"from": self.asked["from"], "to": self.asked["to"]},
+            "format": self.format,
+            "columns": self.columns.split(",") if self.columns else "all",
+            "exported_at": _now(),
+            "complete": told["complete"],
+            "gaps": told["gaps"],
+            "behind": told["behind"],
+            **({"formulas_marked": not self.plain} if self.format == "csv" else {}),
+        }
+
+
+def _resumed(out: Path, state: Path) -> _Work:
+    try:
+        kept = json.loads(state.read_text())
+    except FileNotFoundError:
+        raise click.UsageError(f"There is no export of {out} to go on with.") from None
+    if not out.exists() or out.stat().st_size < kept["size"]:
+        raise click.UsageError(f"{out} is not as it was left. Remove it and {state}, and begin anew.")
+    return _Work(out, state, begun=True, **kept)
+
+
+def _given(asked: Mapping[str, str | None]) -> dict[str, str | None]:
+    return {f"{name}_" if name == "from" else name: value for name, value in asked.items()}
+
+
+def _now() -> str:
+    from conductor.core import clock
+
+    return clock.to_text(clock.now())
