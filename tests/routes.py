@@ -62,6 +62,8 @@ ACCESS = {
     "GET /signals/search/counts": VIEWER,
     "GET /signals/search/facets": VIEWER,
     "GET /signals/search/facet": VIEWER,
+    "GET /signals/live": VIEWER,
+    "GET /signals/suggest": VIEWER,
     "GET /signals/saved": VIEWER,
     "POST /signals/saved": ANALYST,
     "GET /signals/saved/{slug}": VIEWER,

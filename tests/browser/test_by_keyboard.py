@@ -115,6 +115,63 @@ def test_one_runs_a_query_and_opens_and_closes_an_event(page: Page, house: House
     expect(panel).to_have_count(0)
 
 
+def test_one_types_a_query_with_what_is_offered(page: Page, house: House) -> None:
+    page.goto(f"{house.url}/signals/search?last=30d")
+    page.keyboard.press("/")
+    box = page.get_by_role("combobox", name="Query")
+    options = page.locator("#suggestions li")
+    page.keyboard.type("integ")
+    expect(options.first).to_contain_text("integration:")
+    page.keyboard.press("ArrowDown")
+    expect(box).to_have_attribute("aria-activedescendant", "suggestion-0")
+    page.keyboard.press("Enter")
+    expect(box).to_have_value("integration:")
+    page.keyboard.type("pro")
+    expect(options).to_have_count(1)
+    expect(options).to_contain_text(re.compile(r"prod\s*\d"))
+    assert barriers(page) == []
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(box).to_have_value('integration:"prod" ')
+    page.keyboard.type("type:f")
+    expect(options.first).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(options).to_have_count(0)
+    page.keyboard.press("Backspace")
+    page.keyboard.type("s")
+    expect(options.first).to_be_visible()
+    page.keyboard.press("Enter")  # nothing is chosen: it searches
+    page.wait_for_url("**q=integration*type%3As*")
+
+
+def test_one_saves_shares_and_finds_a_search_again(page: Page, house: House) -> None:
+    page.goto(f"{house.url}/signals/search?q=type%3Afp&last=7d")
+    _press(page, "Save")
+    _tab_to(page, "Name")
+    page.keyboard.type("Wrong passwords of a week")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**saved=wrong-passwords-of-a-week")
+    _press(page, "Share")
+    _press(page, "Make a link")
+    link = page.locator("#short-link")
+    expect(link).to_contain_text("/s/")
+    assert barriers(page) == []
+    page.goto(f"{house.url}/s/{link.inner_text().rpartition('/')[2]}")
+    expect(page.get_by_label("Query")).to_have_value("type:fp")
+    assert "from=" in page.url
+    page.goto(f"{house.url}/signals/saved")
+    _press(page, "Wrong passwords of a week")
+    page.wait_for_url("**saved=wrong-passwords-of-a-week")
+
+
+def test_one_exports_what_one_sees(page: Page, house: House) -> None:
+    page.goto(f"{house.url}/signals/search?q=type%3Afp&last=7d")
+    with page.expect_download() as downloading:
+        _press(page, "Export")
+        _tab_to(page, "Export", key="Enter")
+    assert re.fullmatch(r"conductor-events-\d{8}T\d{6}Z\.zip", downloading.value.suggested_filename)
+
+
 def test_one_zooms_by_the_chart(page: Page, house: House) -> None:
     page.goto(f"{house.url}/signals/search?last=7d")
     bars = page.locator("[data-timeline] a")

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from browser import processes
-from browser.browsing import browsing, sign_in
+from browser.browsing import barriers, browsing, sign_in
 from playwright.sync_api import Browser, expect
 
 SILENCE = 30_000  # ms: 20 s without a word, and then some
@@ -29,3 +29,36 @@ def test_the_dashboard_shows_a_new_state_by_itself_and_says_when_it_cannot(brows
         expect(page.get_by_text("Reconnecting…")).to_be_visible()
         expect(page.get_by_text("Updating every 5 s")).to_be_visible(timeout=SILENCE)
         expect(page.get_by_role("row", name="prod")).to_contain_text("Healthy")  # the last that is known stays
+
+
+def test_a_live_search_shows_new_events_on_top_and_keeps_them_back_from_whoever_reads_further_down(
+    browser: Browser, tmp_path: Path
+) -> None:
+    with ExitStack() as stack, browsing(browser, viewport={"width": 1280, "height": 500}) as (page, watch):
+        vendor = stack.enter_context(processes.simulating(tmp_path, "--history", "120"))
+        conductor = stack.enter_context(processes.serving(tmp_path))
+        conductor.cli.add(vendor, "prod")
+        processes.wait_for(lambda: int(conductor.cli.ok("search", "type:*", "--count")) >= 120, "events")
+        sign_in(page, conductor.url)
+        page.goto(f"{conductor.url}/signals/search?last=30d")
+        page.get_by_role("link", name="Live", exact=True).click()
+        page.wait_for_url("**live=1")
+        expect(page.locator("#tail-word")).to_have_text("Live")
+        rows = page.locator("#rows > tr")
+        before = rows.count()
+        for _ in range(3):
+            vendor.control("POST", "events", {"type": "fp"})
+        conductor.cli.ok("integration", "poll", "prod")
+        expect(rows).to_have_count(before + 3)
+        expect(rows.first).to_contain_text("wrong password")
+        page.mouse.wheel(0, 1500)
+        page.wait_for_function("scrollY > 300")
+        vendor.control("POST", "events", {"type": "fp"})
+        conductor.cli.ok("integration", "poll", "prod")
+        new = page.get_by_role("button", name="1 new")
+        expect(new).to_be_visible()
+        expect(rows).to_have_count(before + 3)
+        new.click()
+        expect(rows).to_have_count(before + 4)
+        assert barriers(page) == []
+        watch.assert_clean(page)

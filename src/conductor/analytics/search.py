@@ -103,6 +103,19 @@ def rows(
     return found
 
 
+def fresh(
+    client: Client, criteria: Criteria, since: Mapping[int, int], upto: Mapping[int, int], limit: int
+) -> list[Found]:
+    """Of what matches the newest in batches of each integration after one and up to another."""
+    where, parameters = selected(criteria)
+    for sign, marks, name in ((">", since, "since"), ("<=", upto, "upto")):
+        ids, ends = f"{{{name}_ids:Array(UInt32)}}", f"{{{name}:Array(UInt64)}}"
+        where += f" AND batch {sign} transform(integration_id, {ids}, {ends}, toUInt64(0))"
+        parameters |= {f"{name}_ids": list(marks), name: list(marks.values())}
+    order = ", ".join(f"{column} DESC" for column in _ORDER)
+    return _select(client, f"WHERE {where} ORDER BY {order} LIMIT {limit:d}", parameters, raw=False)
+
+
 def _page(
     client: Client, criteria: Criteria, limit: int, after: Place | None, *, oldest_first: bool, raw: bool
 ) -> list[Found]:

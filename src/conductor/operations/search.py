@@ -116,6 +116,28 @@ async def search(system: System, request: Request, sight: Sight = EVERYTHING, *,
     )
 
 
+async def marks(system: System) -> Mapping[int, int]:
+    """For each integration the last batch that can be searched."""
+    return await system.database.read(lambda connection: cursors.passed(connection, system.indexer.reader))
+
+
+async def fresh(
+    system: System, request: Request, sight: Sight, since: Mapping[int, int], upto: Mapping[int, int]
+) -> list[Mapping[str, Any]]:
+    """The newest of what matches and became searchable between two looks at `marks`. Raises QueryError, Invalid,
+    StoreError."""
+    criteria, named = await criteria_of(system, request, sight)
+    known = {id_: since.get(id_, 0) for id_ in upto}
+    if not known:
+        return []
+
+    def read(client: Any) -> list[Mapping[str, Any]]:
+        found = finding.fresh(client, criteria, known, upto, request.limit)
+        return [_row(item, named, sight, raw=False) for item in found]
+
+    return await system.analytics.read(read)
+
+
 async def count(system: System, request: Request, sight: Sight = EVERYTHING) -> int:
     """How many artifacts match, exactly. Raises QueryError, Invalid, StoreError."""
     criteria, _ = await criteria_of(system, request, sight)

@@ -34,6 +34,7 @@ from conductor.web import (
     search,
     security,
     setup,
+    tail,
     tokens,
 )
 from conductor.web.assets import Assets
@@ -55,6 +56,7 @@ PAGES = (
     backfills,
     search,
     parts,
+    tail,
     saved,
     files,
     event,
@@ -78,6 +80,7 @@ def create_app(system: Any, *, local: bool = False) -> FastAPI:
     app.state.throttle = Throttle()
     app.state.turns = Turns()
     app.state.lately = Lately()
+    app.state.tails = Turns()
     app.state.stopping = asyncio.Event()
     _add_routes(app)
     errors.install(app)

@@ -36,15 +36,15 @@ async def _ticks(request: Request) -> AsyncIterator[str]:
     while not stopping.is_set():
         seen = pulse.count
         yield "event: tick\ndata:\n\n"
-        await _first(stopping.wait(), seconds=SPACE)
-        await _first(stopping.wait(), pulse.wait(seen), seconds=TICK - SPACE)
+        await first(stopping.wait(), seconds=SPACE)
+        await first(stopping.wait(), pulse.wait(seen), seconds=TICK - SPACE)
         if loop.time() - checked > CHECK:
             checked = loop.time()
-            if not await _lives(request):
+            if not await lives(request):
                 return
 
 
-async def _first(*waits: Coroutine[Any, Any, object], seconds: float) -> None:
+async def first(*waits: Coroutine[Any, Any, object], seconds: float) -> None:
     """Until one of these is over, or the time is."""
     tasks = [asyncio.ensure_future(wait) for wait in waits]
     try:
@@ -54,7 +54,8 @@ async def _first(*waits: Coroutine[Any, Any, object], seconds: float) -> None:
             task.cancel()
 
 
-async def _lives(request: Request) -> bool:
+async def lives(request: Request) -> bool:
+    """Whether the session of the request still does."""
     if request.app.state.local:
         return True
     try:

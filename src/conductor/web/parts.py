@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+import msgspec
+from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
 from conductor.analytics import editing
 from conductor.analytics.query import parse
-from conductor.analytics.syntax import Query, QueryError
+from conductor.analytics.syntax import Query as Parsed
+from conductor.analytics.syntax import QueryError
 from conductor.core.errors import ConductorError
-from conductor.operations import auditing, counting, search
+from conductor.operations import auditing, counting, search, suggesting
 from conductor.operations.accounts import User
 from conductor.operations.counting import Bar, Facet, Histogram, Value
 from conductor.web import auth, charts, errors, ranges, show, view
@@ -101,6 +103,16 @@ async def facet(request: Request, user: Viewer, field: str, like: str = "") -> R
     return await _part(request, user, seen, "facet", one)
 
 
+@router.get("/signals/suggest")
+async def suggest(request: Request, user: Viewer, at: Annotated[int, Query(ge=0, le=8000)]) -> Response:
+    """What may come next in a query that is being typed, after so many characters."""
+    seen = view.read(request.query_params, show.zone(user.time_zone))
+    asked = replace(seen.request, q=request.query_params.get("q", ""), after=None)
+    async with request.app.state.turns.take(user.email):
+        found = await suggesting.suggestions(request.app.state.system, user, asked, at)
+    return Response(msgspec.json.encode(found), media_type="application/json")
+
+
 def deed(user: User, asked: search.Request) -> object:
     """What one page and its parts have in common, so that the audit log has it once."""
     return (user.email, replace(asked, after=None, oldest_first=False))
@@ -176,13 +188,13 @@ async def _facets(
     return [_shown(item, query, seen, to or seen) for item in found]
 
 
-def _shown(found: Facet, query: Query, seen: View, to: View) -> Shown:
+def _shown(found: Facet, query: Parsed, seen: View, to: View) -> Shown:
     missing = _choice(Value("", found.missing), found.field, query, seen, to) if found.missing else None
     choices = [_choice(value, found.field, query, seen, to) for value in found.values]
     return Shown(found, view.title(found.field), choices, missing)
 
 
-def _choice(value: Value, field: str, query: Query, seen: View, to: View) -> Choice:
+def _choice(value: Value, field: str, query: Parsed, seen: View, to: View) -> Choice:
     if value.hidden:
         return Choice(value)
     try:

@@ -34,11 +34,14 @@ class Pages:
 
     def answer(self, request: Request, template: str, *, status: int = 200, **context: Any) -> Response:
         """A page or a part of one."""
-        text = self._environment.get_template(template).render(_context(request) | context)
-        response = HTMLResponse(text, status)
+        response = HTMLResponse(self.text(request, template, **context), status)
         if getattr(request.state, "user", None) is None and not request.app.state.local:
             auth.put_form_cookie(request, response)
         return response
+
+    def text(self, request: Request, template: str, **context: Any) -> str:
+        """What a template makes of these values and of what every page knows."""
+        return self._environment.get_template(template).render(_context(request) | context)
 
     def part(self, template: str, macro: str, *given: Any) -> str:
         """What a macro makes of these values; it knows of no request."""

@@ -23,6 +23,7 @@ from conductor.operations.accounts import User
 from conductor.operations.search import Result
 from conductor.web import auth, event, parts, ranges, saved, shell, show, view
 from conductor.web.auth import Viewer
+from conductor.web.ranges import Range
 from conductor.web.render import pages, see_other
 from conductor.web.view import SEARCH, View
 
@@ -72,6 +73,7 @@ async def _answer(request: Request, user: User, seen: View, wrong: Mapping[str, 
     context |= {"entries": [], "chips": [], "wider": WIDER.get(seen.range.last), "choices": view.CHOICES}
     context |= {"named": await saved.named(request, user, seen), "link": _link(request)}
     context |= {"opened": await _opened(request, user, seen), "titled": view.title, "bys": view.BY}
+    context["short"] = Range("15m", "", "")
     if wrong:
         return pages(request).answer(request, "search.html", status=422, **context)
     status = 200

@@ -84,3 +84,134 @@ document.addEventListener("keydown", (event) => {
   });
   bars[to].focus();
 });
+
+for (const part of $$("[data-scripted]")) part.hidden = false;
+
+// Live: new rows on top, as long as one looks at the top; further down they wait to be asked for.
+const MOST_ROWS = 2000;
+const tail = document.querySelector("[data-tail]");
+if (tail && window.EventSource) {
+  const [body, word, button, told] = ["#rows", "#tail-word", "#tail-new", "#tail-told"].map((name) => document.querySelector(name));
+  const waiting = [];
+  let counted = 0;
+  const atTop = () => scrollY < 240;
+  const say = (text) => word.textContent !== text && (word.textContent = text);
+  const show = () => {
+    if (!body) return location.reload(); // nothing had matched so far
+    for (const html of waiting.splice(0)) {
+      const range = document.createRange();
+      range.selectNodeContents(body);
+      body.prepend(range.createContextualFragment(html));
+    }
+    const rows = $$("tr", body);
+    for (const row of rows.slice(MOST_ROWS)) row.remove();
+    if (rows.length > MOST_ROWS) say("Live. Older rows leave the list, they are still stored.");
+    button.hidden = true;
+  };
+  const source = new EventSource(tail.dataset.tail);
+  source.addEventListener("open", () => say("Live"));
+  source.addEventListener("error", () => say(source.readyState === EventSource.CLOSED ? "Not live: reload the page" : "Reconnecting…"));
+  source.addEventListener("rows", (event) => {
+    waiting.push(event.data);
+    counted += Number(event.lastEventId);
+    if (atTop()) return show();
+    const count = waiting.join("").split("<tr").length - 1;
+    button.textContent = `${count} new`;
+    button.hidden = false;
+  });
+  button.addEventListener("click", () => (show(), scrollTo(0, 0)));
+  setInterval(() => {
+    if (counted) told.textContent = `${counted} new event${counted === 1 ? "" : "s"}`;
+    counted = 0;
+  }, 10_000);
+  addEventListener("pagehide", () => source.close());
+}
+
+// The query box offers what may come next. Enter stays what it was unless something is chosen.
+const box = document.querySelector("#q");
+const list = document.querySelector("#suggestions");
+if (box && list) {
+  const told = document.querySelector("#suggested");
+  let items = [];
+  let chosen = -1;
+  let asked = 0;
+  let pause;
+  for (const [name, value] of Object.entries({ role: "combobox", "aria-autocomplete": "list", "aria-controls": list.id, "aria-expanded": "false" })) box.setAttribute(name, value);
+  const close = () => {
+    asked++;
+    clearTimeout(pause);
+    list.hidden = true;
+    chosen = -1;
+    box.setAttribute("aria-expanded", "false");
+    box.removeAttribute("aria-activedescendant");
+  };
+  const choose = (at) => {
+    chosen = at;
+    [...list.children].forEach((each, place) => each.setAttribute("aria-selected", String(place === at)));
+    if (at < 0) return box.removeAttribute("aria-activedescendant");
+    box.setAttribute("aria-activedescendant", list.children[at].id);
+    list.children[at].scrollIntoView({ block: "nearest" });
+  };
+  const draw = () => {
+    list.replaceChildren(
+      ...items.map((item, at) => {
+        const entry = Object.assign(document.createElement("li"), { id: `suggestion-${at}` });
+        entry.setAttribute("role", "option");
+        const [text, note] = [document.createElement("code"), document.createElement("span")];
+        text.textContent = item.label;
+        note.textContent = item.told;
+        entry.append(text, note);
+        return entry;
+      }),
+    );
+    list.hidden = !items.length;
+    box.setAttribute("aria-expanded", String(!list.hidden));
+    told.textContent = items.length ? `${items.length} suggestions` : "";
+    choose(-1);
+  };
+  const ask = async () => {
+    const number = ++asked;
+    const query = new URLSearchParams(new FormData(box.form));
+    query.set("at", box.selectionStart);
+    const answer = await fetch(`/signals/suggest?${query}`).catch(() => null);
+    if (!answer?.ok || answer.redirected || number !== asked || document.activeElement !== box) return;
+    items = await answer.json();
+    if (number === asked) draw();
+  };
+  const take = (at) => {
+    const item = items[at];
+    box.setRangeText(item.text, item.start, item.end, "end");
+    close();
+    if (item.text.endsWith(":")) ask();
+  };
+  box.addEventListener("input", () => {
+    asked++;
+    clearTimeout(pause);
+    pause = setTimeout(ask, 120);
+  });
+  box.addEventListener("keydown", (event) => {
+    if (event.key === "ArrowDown" && list.hidden) {
+      event.preventDefault();
+      return ask();
+    }
+    if (list.hidden) return;
+    const to = { ArrowDown: (chosen + 1) % items.length, ArrowUp: (chosen < 0 ? items.length : chosen) - 1 }[event.key];
+    if (to !== undefined) {
+      event.preventDefault();
+      choose((to + items.length) % items.length);
+    } else if (event.key === "Enter" && chosen >= 0) {
+      event.preventDefault();
+      take(chosen);
+    } else if (event.key === "Escape") {
+      event.preventDefault();
+      close();
+    }
+  });
+  box.addEventListener("blur", () => setTimeout(close, 150));
+  list.addEventListener("mousedown", (event) => {
+    const entry = event.target.closest("li");
+    if (!entry) return;
+    event.preventDefault();
+    take([...list.children].indexOf(entry));
+  });
+}
