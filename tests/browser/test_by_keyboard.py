@@ -164,6 +164,27 @@ def test_one_saves_shares_and_finds_a_search_again(page: Page, house: House) -> 
     page.wait_for_url("**saved=wrong-passwords-of-a-week")
 
 
+def test_one_moves_through_events_and_closes_them_by_keys(page: Page, house: House) -> None:
+    page.goto(f"{house.url}/signals/search?q=integration%3Aprod&last=30d")
+    page.locator("#rows a").first.focus()
+    page.keyboard.press("Enter")
+    panel = page.get_by_role("complementary", name="Event")
+    expect(panel).to_be_visible()
+    first = page.url
+    page.keyboard.press("j")
+    page.wait_for_url(lambda url: url != first)
+    expect(page.locator("#rows > tr").nth(1)).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("k")
+    page.wait_for_url(first)
+    page.keyboard.press("Escape")
+    expect(panel).to_have_count(0)
+    page.keyboard.press("c")
+    expect(page.get_by_label("Add a column")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("t")
+    expect(page.get_by_label("Time range", exact=True)).to_be_focused()
+
+
 def test_one_exports_what_one_sees(page: Page, house: House) -> None:
     page.goto(f"{house.url}/signals/search?q=type%3Afp&last=7d")
     with page.expect_download() as downloading:

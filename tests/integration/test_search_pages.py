@@ -216,6 +216,25 @@ def test_a_page_and_its_parts_are_one_deed_and_a_part_alone_is_one_too(run: Any)
     run(tell)
 
 
+def test_the_open_event_leads_to_its_neighbours_and_its_values_to_searches(run: Any) -> None:
+    async def tell(site: Site, http: httpx2.AsyncClient) -> None:
+        found = await worlds.search.search(site.world.system, worlds.Request(q="user_name:*", last="30d"))
+        above, here, below = (row["id"] for row in found.rows[:3])
+        page = await _get(http, f"{SEARCH}?q=user_name%3A%2A&last=30d&open={here}")
+        panel = page[page.index('aria-label="Event"') :]
+        assert re.search(rf'href="[^"]*open={above}" data-key="k"', panel)
+        assert re.search(rf'href="[^"]*open={below}" data-key="j"', panel)
+        type_ = found.rows[1]["type"]
+        links = _links(panel)
+        assert f"{SEARCH}?q=user_name%3A%2A+type%3A{type_}&last=30d" in links
+        assert f"{SEARCH}?q=user_name%3A%2A+-type%3A{type_}&last=30d" in links
+        assert not [link for link in links if "-date" in link or "ingested" in link]
+        first = await _get(http, f"{SEARCH}?q=user_name%3A%2A&last=30d&open={above}")
+        assert 'data-key="k"' not in first
+
+    run(tell)
+
+
 def test_hidden_personal_data_is_no_search_that_a_click_makes(run: Any) -> None:
     async def tell(site: Site, http: httpx2.AsyncClient) -> None:
         await site.mask("analyst")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
@@ -15,6 +15,7 @@ from conductor.analytics import editing
 from conductor.analytics.query import parse
 from conductor.analytics.syntax import Query as Parsed
 from conductor.analytics.syntax import QueryError
+from conductor.core import fields, masking
 from conductor.core.errors import ConductorError
 from conductor.operations import auditing, counting, search, suggesting
 from conductor.operations.accounts import User
@@ -186,6 +187,23 @@ async def _facets(
     )
     query = parse(seen.q or "*")
     return [_shown(item, query, seen, to or seen) for item in found]
+
+
+def around(seen: View) -> Callable[[str, object], Choice]:
+    """For a value of an event the searches that include it or keep it out, starting from this view."""
+    try:
+        query = parse(seen.q or "*")
+    except QueryError:
+        query = parse("*")
+
+    def choices(name: str, found: object) -> Choice:
+        known = fields.BY_NAME.get(name)
+        text = str(found).lower() if isinstance(found, bool) else str(found)
+        if known is None or known.kind is fields.Kind.TIME or known.name != name:
+            return Choice(Value(text, 0))
+        return _choice(Value(text, 0, hidden=masking.MARK in text), name, query, seen, seen)
+
+    return choices
 
 
 def _shown(found: Facet, query: Parsed, seen: View, to: View) -> Shown:

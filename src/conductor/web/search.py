@@ -73,7 +73,7 @@ async def _answer(request: Request, user: User, seen: View, wrong: Mapping[str, 
     context |= {"entries": [], "chips": [], "wider": WIDER.get(seen.range.last), "choices": view.CHOICES}
     context |= {"named": await saved.named(request, user, seen), "link": _link(request)}
     context |= {"opened": await _opened(request, user, seen), "titled": view.title, "bys": view.BY}
-    context["short"] = Range("15m", "", "")
+    context |= {"short": Range("15m", "", ""), "around": parts.around(seen)}
     if wrong:
         return pages(request).answer(request, "search.html", status=422, **context)
     status = 200
@@ -96,6 +96,7 @@ async def _found(request: Request, user: User, seen: View) -> dict[str, Any]:
             found["groups"] = await parts.grouped(request, user, seen)
         result = await search.search(system, replace(asked, limit=1) if seen.group else asked, user.sight, raw=False)
         found |= {"result": result, "entries": entries(result, oldest_first=seen.oldest_first)}
+        found |= _beside(result, seen.open)
     request.app.state.lately.first(parts.deed(user, asked))
     await auditing.searched(system, user, asked, auth.client_address(request))
     if not result.rows:
@@ -121,6 +122,15 @@ async def _opened(request: Request, user: User, seen: View) -> event.Opened | No
         return event.opened(await search.get(request.app.state.system, seen.open, user.sight))
     except NotFound as error:
         return event.missing(seen.open, str(error))
+
+
+def _beside(result: Result, opened: str) -> dict[str, str]:
+    """The events above and below the one that is open, where they are in the list."""
+    ids = [row["id"] for row in result.rows]
+    if opened not in ids:
+        return {}
+    at = ids.index(opened)
+    return {"before": ids[at - 1] if at else "", "behind": ids[at + 1] if at + 1 < len(ids) else ""}
 
 
 async def _why_empty(request: Request, user: User, seen: View, result: Result) -> Mapping[str, Any]:

@@ -87,6 +87,20 @@ document.addEventListener("keydown", (event) => {
 
 for (const part of $$("[data-scripted]")) part.hidden = false;
 
+// Single keys, outside of inputs: what has a key is pressed, a menu opened; `t` is the time range, `f` the fields.
+const wantsKeys = document.documentElement.dataset.keys !== "off";
+document.addEventListener("keydown", (event) => {
+  if (!wantsKeys || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select, details[open]")) return;
+  const places = { t: "#last", f: "#facets a" };
+  const found = places[event.key] ? document.querySelector(places[event.key]) : $$("[data-key]").find((each) => each.dataset.key === event.key);
+  if (!found) return;
+  event.preventDefault();
+  if (places[event.key]) return found.focus();
+  found.click();
+  if (found.matches("summary")) found.focus();
+});
+document.querySelector("tr[aria-selected=true]")?.scrollIntoView({ block: "nearest" });
+
 // Live: new rows on top, as long as one looks at the top; further down they wait to be asked for.
 const MOST_ROWS = 2000;
 const tail = document.querySelector("[data-tail]");
