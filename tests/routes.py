@@ -113,6 +113,7 @@ ACCESS = {
     f"GET {API}/artifacts/histogram": VIEWER,
     f"GET {API}/artifacts/facets": VIEWER,
     f"GET {API}/artifacts/export": ANALYST,
+    f"GET {API}/artifacts/live": VIEWER,
     f"GET {API}/artifacts/{{id}}": VIEWER,
     f"GET {API}/artifacts/{{id}}/evidence": VIEWER,
     f"POST {API}/artifacts/{{id}}/unmask": ANALYST,

@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -317,6 +318,47 @@ def test_saved_searches_are_kept_run_and_written_as_yaml(conductor: Conductor, t
     assert cli.run("saved", "run", "failing").returncode == 3
     file.write_text("searches: 5")
     assert "is no list of saved searches" in cli.run("saved", "save", "--file", str(file)).stderr
+
+
+def test_new_events_are_printed_as_they_come(conductor: Conductor, vendor: Vendor) -> None:
+    words = [*conductor.cli.command, "tail", "type:gd_tx_delete OR type:fcpr", "--jsonl"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=conductor.cli.environment) as tailing:
+        assert tailing.stdout
+        try:
+            printed: list[dict[str, Any]] = []
+
+            def read() -> None:
+                assert tailing.stdout
+                printed.append(json.loads(tailing.stdout.readline()))
+
+            reader = threading.Thread(target=read, daemon=True)
+            reader.start()
+
+            def come() -> bool:
+                """Until it listens, what comes is not printed."""
+                vendor.control("POST", "events", {"type": "fcpr"})
+                conductor.cli.ok("integration", "poll", "prod")
+                reader.join(2)
+                return not reader.is_alive()
+
+            wait_for(come, "a line")
+        finally:
+            tailing.kill()
+    assert printed[0]["type"] == "fcpr"
+    assert printed[0]["raw"]["type"] == "fcpr"
+
+
+def test_a_tail_of_a_conductor_that_does_not_run_says_so(tmp_path: Path) -> None:
+    stopped = Cli(tmp_path / "data", processes.PRIVATE)
+    assert "does not run" in stopped.run("tail").stderr
+
+
+def test_a_time_range_can_be_told_in_words(conductor: Conductor) -> None:
+    cli = conductor.cli
+    assert cli.ok("search", "--range", "last 30d", "--count") == cli.ok("search", "--last", "30d", "--count")
+    assert cli.ok("search", "--range", "yesterday", "--count") != cli.ok("search", "--count")
+    assert "is not a time range" in cli.run("search", "--range", "next week").stderr
+    assert "Give either --range" in cli.run("search", "--range", "today", "--last", "4h").stderr
 
 
 def test_events_are_counted_by_a_field(conductor: Conductor) -> None:

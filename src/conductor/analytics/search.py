@@ -104,7 +104,13 @@ def rows(
 
 
 def fresh(
-    client: Client, criteria: Criteria, since: Mapping[int, int], upto: Mapping[int, int], limit: int
+    client: Client,
+    criteria: Criteria,
+    since: Mapping[int, int],
+    upto: Mapping[int, int],
+    limit: int,
+    *,
+    raw: bool = False,
 ) -> list[Found]:
     """Of what matches the newest in batches of each integration after one and up to another."""
     where, parameters = selected(criteria)
@@ -113,7 +119,7 @@ def fresh(
         where += f" AND batch {sign} transform(integration_id, {ids}, {ends}, toUInt64(0))"
         parameters |= {f"{name}_ids": list(marks), name: list(marks.values())}
     order = ", ".join(f"{column} DESC" for column in _ORDER)
-    return _select(client, f"WHERE {where} ORDER BY {order} LIMIT {limit:d}", parameters, raw=False)
+    return _select(client, f"WHERE {where} ORDER BY {order} LIMIT {limit:d}", parameters, raw=raw)
 
 
 def _page(

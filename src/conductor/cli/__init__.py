@@ -17,6 +17,7 @@ COMMANDS = {
     "status": ("status", "Show all sources on one screen."),
     "integration": ("integration", "Add, test, poll and manage integrations."),
     "search": ("search", "Search the stored events."),
+    "tail": ("tail", "Print new events as they come."),
     "export": ("export", "Write what a search finds to a file."),
     "saved": ("saved", "List, run, keep and change saved searches."),
     "token": ("token", "Manage API tokens."),

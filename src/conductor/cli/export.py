@@ -27,6 +27,7 @@ FORMATS = ("csv", "json", "ndjson")
 @click.option("--last", help="The last so long: 15m, 4h, 7d.")
 @click.option("--from", "start", help="Begin of the range: 2026-11-20 or 2026-11-20T14:00Z.")
 @click.option("--to", "end", help="End of the range.")
+@talk.range_option
 @click.option("--plain", is_flag=True, help="In CSV, leave cells as they are that a spreadsheet takes for formulas.")
 @click.option("--resume", is_flag=True, help="Go on with an export that was cut short.")
 @talk.json_option
@@ -39,6 +40,7 @@ def command(
     last: str | None,
     start: str | None,
     end: str | None,
+    words: str | None,
     plain: bool,
     resume: bool,
     as_json: bool,
@@ -56,7 +58,7 @@ def command(
             raise click.UsageError(f"{out} exists. Choose another name, or go on with it by --resume.")
         suffix = out.suffix.removeprefix(".")
         chosen = kind or (suffix if suffix in FORMATS else "ndjson")
-        asked = {"q": query, "last": last, "from": start, "to": end}
+        asked = talk.ranged(words, {"q": query, "last": last, "from": start, "to": end})
         work = _Work(out, state, asked, chosen, columns, plain=plain)
     manifest = talk.run(data, work.run, as_json=as_json)
     if as_json:

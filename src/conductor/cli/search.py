@@ -19,6 +19,7 @@ PAGE = 1000
 @click.option("--last", help="The last so long: 15m, 4h, 7d.")
 @click.option("--from", "start", help="Begin of the range: 2026-11-20 or 2026-11-20T14:00Z.")
 @click.option("--to", "end", help="End of the range.")
+@talk.range_option
 @click.option("--limit", type=click.IntRange(1), default=200, show_default=True, help="How many events at the most.")
 @click.option("--count", is_flag=True, help="Print the number of matches alone.")
 @click.option("--by", metavar="FIELD", help="Count by the values of a field, the most frequent first.")
@@ -30,6 +31,7 @@ def command(
     last: str | None,
     start: str | None,
     end: str | None,
+    words: str | None,
     limit: int,
     count: bool,
     by: str | None,
@@ -38,7 +40,7 @@ def command(
     data: Path | None,
 ) -> None:
     """Search the stored events, newest first. `*` means everything; without a range all that is stored is searched."""
-    asked = {"q": query, "last": last, "from_": start, "to_": end}
+    asked = talk.ranged(words, {"q": query, "last": last, "from_": start, "to_": end})
     if by:
         _print_counts(data, asked, by, limit, as_json=as_json)
         return
@@ -53,7 +55,7 @@ def print_found(
         number = talk.run(data, lambda api: api.get("/artifacts/count", **asked), as_json=as_json)
         click.echo(number["count"])
         return
-    printer = _Document(asked) if as_json else _Lines() if jsonl else _Table()
+    printer = _Document(asked) if as_json else Lines() if jsonl else Table()
     talk.run(data, lambda api: _print(api, asked, limit, printer), as_json=as_json)
 
 
@@ -92,7 +94,7 @@ async def _pages(api: talk.Api, asked: Mapping[str, Any], limit: int) -> AsyncIt
             return
 
 
-class _Lines:
+class Lines:
     """One object a line."""
 
     def page(self, page: Mapping[str, Any]) -> None:
@@ -101,6 +103,7 @@ class _Lines:
 
         encode = msgspec.json.encode
         sys.stdout.write("".join(encode(row).decode() + "\n" for row in page["rows"]))
+        sys.stdout.flush()
 
     def end(self, page: Mapping[str, Any]) -> None:
         """Say what is missing, on stderr."""
@@ -124,7 +127,7 @@ class _Document:
         click.echo(msgspec.json.encode({**page, "rows": self._rows}).decode())
 
 
-class _Table:
+class Table:
     """A line an event, for people."""
 
     def __init__(self) -> None:

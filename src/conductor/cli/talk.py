@@ -23,14 +23,38 @@ data_option: Options = click.option(
 json_option: Options = click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 
 
+def ranged(words: str | None, asked: dict[str, Any]) -> dict[str, Any]:
+    """What is asked, over the time range that these words mean in this machine's zone. Ends with a usage error."""
+    if not words:
+        return asked
+    from conductor.analytics import spoken
+    from conductor.core import clock
+    from conductor.core.errors import Invalid
+
+    if any(asked.get(name) for name in ("last", "from", "from_", "to", "to_")):
+        raise click.UsageError("Give either --range, or --last, --from and --to.")
+    try:
+        span = spoken.understand(words, clock.now().astimezone()).span
+    except Invalid as error:
+        raise click.UsageError(error.fields["range"]) from None
+    begin, end = ("from_" if "from_" in asked else "from"), ("to_" if "to_" in asked else "to")
+    return asked | {
+        begin: clock.to_exact(span.start) if span.start else None,
+        end: clock.to_exact(span.end) if span.end else None,
+    }
+
+
+range_option: Options = click.option("--range", "words", help='In words: yesterday, "20 Nov 14:00 - 15:30".')
+
 SOCKET = "conductor.sock"  # in the data directory
 
 
 class Api:
-    """Conductor's REST API. Every call raises Failed when it is refused."""
+    """Conductor's REST API; of one that is `running`, or that was opened here. A call that is refused raises Failed."""
 
-    def __init__(self, http: Any) -> None:
+    def __init__(self, http: Any, *, running: bool = True) -> None:
         self._http = http
+        self.running = running
 
     async def get(self, path: str, **params: Any) -> Any:
         """GET, with the parameters that are not None."""
@@ -48,6 +72,19 @@ class Api:
         if response.status_code >= 400:
             _content(response)
         return response.content, response.headers
+
+    async def stream(self, path: str, **params: Any) -> AsyncIterator[Any]:
+        """GET what has no end: each line of JSON as it comes."""
+        import msgspec
+
+        given = {name.rstrip("_"): value for name, value in params.items() if value is not None}
+        async with self._http.stream("GET", f"/api/v1{path}", params=given, timeout=60) as response:
+            if response.status_code >= 400:
+                await response.aread()
+                _content(response)
+            async for line in response.aiter_lines():
+                if line:
+                    yield msgspec.json.decode(line)
 
     async def lines(self, path: str, body: Mapping[str, Any]) -> AsyncIterator[Any]:
         """POST JSON; each line of the answer as it comes."""
@@ -95,10 +132,10 @@ async def connected(settings: Any) -> AsyncIterator[Api]:
     path = directory / SOCKET
     if await local.answers(path):
         async with local.over_socket(path) as http:
-            yield Api(http)
+            yield Api(http, running=True)
         return
     async with _opened(settings) as http:
-        yield Api(http)
+        yield Api(http, running=False)
 
 
 @asynccontextmanager

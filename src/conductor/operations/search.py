@@ -122,7 +122,13 @@ async def marks(system: System) -> Mapping[int, int]:
 
 
 async def fresh(
-    system: System, request: Request, sight: Sight, since: Mapping[int, int], upto: Mapping[int, int]
+    system: System,
+    request: Request,
+    sight: Sight,
+    since: Mapping[int, int],
+    upto: Mapping[int, int],
+    *,
+    raw: bool = False,
 ) -> list[Mapping[str, Any]]:
     """The newest of what matches and became searchable between two looks at `marks`. Raises QueryError, Invalid,
     StoreError."""
@@ -132,8 +138,8 @@ async def fresh(
         return []
 
     def read(client: Any) -> list[Mapping[str, Any]]:
-        found = finding.fresh(client, criteria, known, upto, request.limit)
-        return [_row(item, named, sight, raw=False) for item in found]
+        found = finding.fresh(client, criteria, known, upto, request.limit, raw=raw)
+        return [_row(item, named, sight, raw=raw) for item in found]
 
     return await system.analytics.read(read)
 

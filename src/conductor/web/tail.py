@@ -1,4 +1,4 @@
-"""New events as they become searchable: their rows, as server-sent events."""
+"""New events as they become searchable: their rows for the page, lines of JSON for programs."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from conductor.operations import auditing, search
 from conductor.operations.accounts import User
-from conductor.web import auth, event, files, live, parts, show, view
+from conductor.web import auth, event, files, live, parts, shapes, show, view
+from conductor.web.api.artifacts import Asked
 from conductor.web.auth import Viewer
 from conductor.web.render import pages
 from conductor.web.trial import EVENTS
@@ -21,10 +23,10 @@ from conductor.web.view import View
 
 LOOK = 1.0  # seconds between two looks
 QUIET = 15.0  # seconds of silence after which a sign of life is sent
-router = APIRouter(include_in_schema=False)
+router = APIRouter()
 
 
-@router.get("/signals/live")
+@router.get("/signals/live", include_in_schema=False)
 async def rows(request: Request, user: Viewer) -> Response:
     """The rows of new events that match. Raises QueryError, Invalid, TooManySearches."""
     state = request.app.state
@@ -36,6 +38,25 @@ async def rows(request: Request, user: Viewer) -> Response:
         await auditing.searched(state.system, user, asked, auth.client_address(request))
     pieces = await files.started(files.held(state.tails, user, _events(request, user, seen, asked, marks)))
     return StreamingResponse(pieces, media_type=EVENTS, headers={"Cache-Control": "no-store"})
+
+
+@router.get("/api/v1/artifacts/live", tags=["artifacts"])
+async def lines(request: Request, user: Viewer, asked: Asked) -> Response:
+    """New events that match as they become searchable, a JSON object a line, without end; an empty line from time to
+    time says that it goes on. At most `limit` of those that come at once are told."""
+    state = request.app.state
+    asked = replace(asked, after=None)
+    marks = await search.marks(state.system)
+    await search.fresh(state.system, asked, user.sight, marks, marks, raw=True)
+    await auditing.searched(state.system, user, asked, auth.client_address(request))
+    pieces = await files.started(files.held(state.tails, user, _lines(request, user, asked, marks)))
+    return StreamingResponse(pieces, media_type=EVENTS, headers={"Cache-Control": "no-store"})
+
+
+async def _lines(request: Request, user: User, asked: search.Request, marks: Mapping[int, int]) -> AsyncIterator[bytes]:
+    yield b"\n"
+    async for found in batches(request, user, asked, marks, raw=True):
+        yield b"".join(msgspec.json.encode(shapes.artifact(row)) + b"\n" for row in reversed(found)) or b"\n"
 
 
 async def _events(
@@ -52,7 +73,7 @@ async def _events(
 
 
 async def batches(
-    request: Request, user: User, asked: search.Request, marks: Mapping[int, int]
+    request: Request, user: User, asked: search.Request, marks: Mapping[int, int], *, raw: bool = False
 ) -> AsyncIterator[list[Mapping[str, Any]]]:
     """What is new, a list a look; an empty one from time to time. It ends with the session and with the process."""
     stopping, system, loop = request.app.state.stopping, request.app.state.system, asyncio.get_running_loop()
@@ -60,7 +81,7 @@ async def batches(
     while not stopping.is_set():
         now = await search.marks(system)
         if now != marks:
-            found = await search.fresh(system, asked, user.sight, marks, now)
+            found = await search.fresh(system, asked, user.sight, marks, now, raw=raw)
             marks = now
             if found:
                 told = loop.time()
