@@ -10,6 +10,7 @@ import random
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conductor.analytics import compile as compiling
-from conductor.analytics import query, values
+from conductor.analytics import editing, query, values
 from conductor.analytics.syntax import (
     ANYWHERE,
     And,
@@ -34,13 +35,19 @@ from conductor.analytics.syntax import (
     Not,
     Or,
     Pattern,
+    QueryError,
     Term,
     Test,
     Wild,
     Within,
 )
+from conductor.connectors.auth0.mapping import normalize
 from conductor.core import fields
-from conductor.core.artifact import Artifact
+from conductor.core.artifact import SEVERITY_NAMES, Artifact
+from conductor.core.errors import NormalizeError
+from conductor.simulator import event_types
+from conductor.simulator.events import Author
+from conductor.simulator.shapes import SHAPES
 
 NOW = datetime(2026, 11, 22, 7, 30, tzinfo=UTC)
 INTEGRATIONS = {"prod-eu": 1, "prod-us": 2, "Straße_1": 3}
@@ -95,7 +102,20 @@ def _event(pick: random.Random, number: int) -> Event:
     return Event(artifact, _raw(pick, artifact), pick.choice(list(INTEGRATIONS)), collected_at)
 
 
-EVENTS = [_event(random.Random(number), number) for number in range(400)]
+def _simulated() -> Iterator[Event]:
+    """An event of every type that a tenant can write, in each shape."""
+    for number, shape in enumerate(SHAPES):
+        author = Author("acme", "acme.us.auth0.com", seed=number, shape=shape, prefix=str(800 + number))
+        at = int((NOW - timedelta(minutes=5)).timestamp()) * 1_000_000
+        tidy = [author.write_type(code, at) for code in event_types.load()]
+        for written in [*tidy, *(author.write(at) for _ in range(200))]:
+            with suppress(NormalizeError):
+                artifact = normalize(written.body, client_id="ours", signal_id=written.log_id)
+                yield Event(artifact, written.body, "prod-eu", NOW)
+
+
+SIMULATED = list(_simulated())
+EVENTS = [*(_event(random.Random(number), number) for number in range(400)), *SIMULATED]
 
 
 class _NoPandas(importlib.abc.MetaPathFinder):
@@ -322,6 +342,7 @@ def _quoted(value: str) -> str:
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
+COMPARED = [field.name for field in fields.FIELDS if field.name not in ("date", "ingested", "integration", "connector")]
 VALUES = [*USERS[1:], *TEXTS[1:], "fp", "nobody", "' OR 1=1 --", "\\", "\\'", "%", "_", "\n", "a" * 300]
 WORDS = _any(
     'wrong | WRONG | auth-eu-1 | "auth eu" | "eu auth" | école | ÉCOLE | password | weird | ferm* | *ssword | w?ong'
@@ -364,6 +385,44 @@ QUERIES = st.recursive(
 @given(QUERIES)
 def test_the_sql_finds_what_a_naive_reading_finds(engine: Any, text: str) -> None:
     assert found_by_sql(engine, text) == found_by_reading(text)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    event=st.sampled_from(SIMULATED), names=st.lists(st.sampled_from(COMPARED), min_size=1, max_size=3), data=st.data()
+)
+def test_what_stands_in_an_event_of_any_type_finds_it(
+    engine: Any, event: Event, names: list[str], data: st.DataObject
+) -> None:
+    terms = [editing.term(name, _shown(event, name)) for name in names]
+    if paths := sorted(_paths(json.loads(event.raw.decode("utf-8", "replace")))):
+        path = data.draw(st.sampled_from(paths))
+        terms.append(f"{path}:*")
+    text = " ".join(terms)
+    try:
+        query.parse(text)
+    except QueryError:  # where an address should be there may be anything
+        return
+    found = found_by_sql(engine, text)
+    assert found == found_by_reading(text)
+    assert event.artifact.log_id in found
+
+
+def _shown(event: Event, name: str) -> str:
+    value = getattr(event.artifact, name)
+    if name == "severity":
+        return SEVERITY_NAMES[value]
+    return str(value).lower() if isinstance(value, bool) else "" if value == 0 else str(value)
+
+
+def _paths(value: Any, before: str = "") -> Iterator[str]:
+    """Dotted paths to what is set, below members that are no fields."""
+    for key, inner in value.items() if isinstance(value, dict) else ():
+        if re.fullmatch(r"[a-z_]+", key):
+            path = f"{before}.{key}" if before else key
+            if before and inner not in (None, "", [], {}):
+                yield path
+            yield from _paths(inner, path)
 
 
 @pytest.mark.parametrize("user", [user for user in USERS if user])
