@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -14,6 +15,7 @@ from routes import LIST, ORIGIN, PASSWORD
 
 from conductor.operations import accounts, general, sessions
 from conductor.simulator.faults import Fault
+from conductor.simulator.tenant import TenantSpec
 from conductor.web import auth
 from conductor.web.app import create_app
 
@@ -71,3 +73,15 @@ class Site:
         if path == "/signals/search":
             return f"{path}?last=custom&from=2020-01-01T00:00:00Z&open={row['id']}"
         return re.sub(r"{\w+}", "x", path).replace(f"{LIST}/new", f"{LIST}/new?kind=auth0")
+
+
+def told(folder: Path, spec: TenantSpec, tell: Callable[[Site], Awaitable[None]]) -> None:
+    """Tell a story on a Conductor that has collected what such a tenant has."""
+
+    async def work() -> None:
+        async with worlds.collecting(folder, spec) as world:
+            site = Site(world)
+            await site.collect()
+            await tell(site)
+
+    worlds.run(work)

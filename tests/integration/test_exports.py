@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import worlds
 from routes import API
-from sites import Site
+from sites import Site, told
 
 from conductor.core.errors import Invalid, NotFound
 from conductor.operations import auditing, exporting, search
@@ -29,17 +28,7 @@ HISTORY = 1300  # more than a page
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[[Tell], None]:
     """Tells a story on a Conductor with events and a user of each role."""
-
-    def start(tell: Tell) -> None:
-        async def work() -> None:
-            async with worlds.collecting(tmp_path, TenantSpec(history=HISTORY, shape="odd")) as world:
-                site = Site(world)
-                await site.collect()
-                await tell(site)
-
-        worlds.run(work)
-
-    return start
+    return lambda tell: told(tmp_path, TenantSpec(history=HISTORY, shape="odd"), tell)
 
 
 async def _everything(site: Site, **asked: Any) -> list[Any]:

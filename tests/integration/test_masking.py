@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import worlds
 from routes import ACCESS, API, JSON, LIST, OURS
-from sites import Site
+from sites import Site, told
 
 from conductor.operations import auditing, tokens
 from conductor.simulator.tenant import TenantSpec
@@ -22,17 +21,7 @@ SHOWN = [route.removeprefix("GET ") for route in ACCESS if route.startswith("GET
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[[Callable[[Site], Awaitable[None]]], None]:
     """Tells a story on such a Conductor."""
-
-    def start(tell: Callable[[Site], Awaitable[None]]) -> None:
-        async def work() -> None:
-            async with worlds.collecting(tmp_path, TenantSpec(history=120)) as world:
-                site = Site(world)
-                await site.collect()
-                await tell(site)
-
-        worlds.run(work)
-
-    return start
+    return lambda tell: told(tmp_path, TenantSpec(history=120), tell)
 
 
 @pytest.mark.parametrize("role", ["viewer", "analyst"])

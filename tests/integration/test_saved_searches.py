@@ -10,9 +10,8 @@ from typing import Any
 
 import httpx2
 import pytest
-import worlds
 from routes import API, JSON, OURS
-from sites import Site
+from sites import Site, told
 
 from conductor.analytics.query import canonical, parse
 from conductor.analytics.syntax import QueryError
@@ -30,17 +29,7 @@ Tell = Callable[[Site], Awaitable[None]]
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[[Tell], None]:
     """Tells a story on a Conductor with events and a user of each role."""
-
-    def start(tell: Tell) -> None:
-        async def work() -> None:
-            async with worlds.collecting(tmp_path, TenantSpec(history=120)) as world:
-                site = Site(world)
-                await site.collect()
-                await tell(site)
-
-        worlds.run(work)
-
-    return start
+    return lambda tell: told(tmp_path, TenantSpec(history=120), tell)
 
 
 async def _post(http: httpx2.AsyncClient, page: str, action: str, **typed: str) -> httpx2.Response:

@@ -12,7 +12,7 @@ from typing import Any
 import httpx2
 import pytest
 import worlds
-from sites import Site
+from sites import Site, told
 
 from conductor.analytics.engine import Unsearchable
 from conductor.operations import auditing, counting
@@ -28,14 +28,11 @@ def run(tmp_path: Path) -> Callable[[Tell], None]:
     """Tells a story to an analyst."""
 
     def start(tell: Tell) -> None:
-        async def work() -> None:
-            async with worlds.collecting(tmp_path, TenantSpec(history=300)) as world:
-                site = Site(world)
-                await site.collect()
-                async with site.browser("analyst") as http:
-                    await tell(site, http)
+        async def work(site: Site) -> None:
+            async with site.browser("analyst") as http:
+                await tell(site, http)
 
-        worlds.run(work)
+        told(tmp_path, TenantSpec(history=300), work)
 
     return start
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import worlds
-from sites import Site
+from sites import Site, told
 
 from conductor.analytics.query import parse
 from conductor.operations import accounts, search, suggesting
@@ -23,19 +22,17 @@ def run(tmp_path: Path) -> Callable[[Tell], None]:
     """Tells a story with a function that asks for what is offered at the end of a text, or at a place in it."""
 
     def start(tell: Tell) -> None:
-        async def work() -> None:
-            async with worlds.collecting(tmp_path, TenantSpec(history=300)) as world:
-                site = Site(world)
-                await site.collect()
-                user = next(user for user in await accounts.users(world.system) if user.role == "analyst")
+        async def work(site: Site) -> None:
+            system = site.world.system
+            user = next(user for user in await accounts.users(system) if user.role == "analyst")
 
-                async def offered(q: str, at: int | None = None) -> list[suggesting.Suggestion]:
-                    asked = Request(q=q, last="30d")
-                    return await suggesting.suggestions(world.system, user, asked, len(q) if at is None else at)
+            async def offered(q: str, at: int | None = None) -> list[suggesting.Suggestion]:
+                asked = Request(q=q, last="30d")
+                return await suggesting.suggestions(system, user, asked, len(q) if at is None else at)
 
-                await tell(site, offered)
+            await tell(site, offered)
 
-        worlds.run(work)
+        told(tmp_path, TenantSpec(history=300), work)
 
     return start
 
