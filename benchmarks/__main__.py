@@ -18,7 +18,7 @@ from benchmarks.idle import idle
 from benchmarks.pages import pages
 from benchmarks.polite import polite
 from benchmarks.proof import proof, start
-from benchmarks.search import searching
+from benchmarks.search import searching, searching_while_events_arrive
 from benchmarks.throughput import end_to_end
 
 ALL: dict[str, Callable[[], Mapping[str, float]]] = {
@@ -30,6 +30,7 @@ ALL: dict[str, Callable[[], Mapping[str, float]]] = {
     "Ten million proved": proof,
     "Ten million started": start,
     "Ten million searched": lambda: asyncio.run(searching()),
+    "Ten million while events arrive": lambda: asyncio.run(searching_while_events_arrive()),
     "Open files": lambda: asyncio.run(descriptors()),
     "Pages of a thousand": lambda: asyncio.run(pages()),
     "In the browser": browser,

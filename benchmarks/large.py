@@ -44,8 +44,8 @@ async def _make() -> None:
         async with app.opened(settings, folder) as system:
             positions = [await _begin(system, f"bench-{number}") for number in range(INTEGRATIONS)]
             for number in range(EVENTS // SLICE):
-                place = positions[number % INTEGRATIONS]
-                await system.database.write(functools.partial(_commit, place=place, pages=_slice(number)))
+                here = positions[number % INTEGRATIONS]
+                await system.database.write(functools.partial(commit, place=here, pages=authored(number)))
                 while await system.indexer.catch_up():
                     pass
             await system.analytics.write(artifacts.settle)
@@ -53,15 +53,20 @@ async def _make() -> None:
 
 async def _begin(system: System, name: str) -> list[object]:
     added = await integrations.add(system, name, "auth0", VALUES, enabled=False, by="bench", test=False)
+    return await place(system, added.id)
+
+
+async def place(system: System, integration_id: int) -> list[object]:
+    """Where an integration is in the journal, and a poll that has begun, to commit with."""
 
     def begin(connection: Connection) -> list[object]:
-        position = journal.take_over(connection, added.id)
+        position = journal.take_over(connection, integration_id)
         return [position, polls.begin(connection, position, clock.now())]
 
     return await system.database.write(begin)
 
 
-def _slice(number: int) -> list[list[Signal]]:
+def authored(number: int) -> list[list[Signal]]:
     """Pages of the simulator's own events of one day; no two slices have an event in common."""
     days_ago = number // INTEGRATIONS % DAYS
     tenant = Tenant(TenantSpec(history=SLICE, days=1, seed=number), clock.now() - timedelta(days=days_ago))
@@ -69,7 +74,8 @@ def _slice(number: int) -> list[list[Signal]]:
     return [signals[at : at + PAGE] for at in range(0, len(signals), PAGE)]
 
 
-def _commit(connection: Connection, place: list[object], pages: list[list[Signal]]) -> None:
+def commit(connection: Connection, place: list[object], pages: list[list[Signal]]) -> None:
+    """Commit pages where an integration is, and move on."""
     position, poll = place
     for page in pages:
         checkpoint = Checkpoint(page[-1].id.encode(), clock.now())

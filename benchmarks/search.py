@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import functools
+import shutil
+import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -22,6 +28,8 @@ FACETS = ("integration", "type", "outcome", "client_name", "country")
 APPLICATIONS = ("iOS app", "Web shop", "Android app", "Partner portal", "Customer portal", "Support desk")
 OCCURRING = ("inkgo", "almon", "ogwoo", "unipe", "uince", "utmeg", "edar", "ilia")  # parts of the simulator's names
 ABSENT = tuple(f"qz{first}{second}wv" for first in "abcdefg" for second in "abcdefg")
+DAY, MONTH = timedelta(days=1), timedelta(days=30)
+PER_SECOND = 1_000  # events that arrive
 MIB = 1024 * 1024
 
 
@@ -37,44 +45,87 @@ async def searching() -> Mapping[str, float]:
             figures["start to first answer, s"] = time.perf_counter() - begun
             count, size = await system.analytics.read(artifacts.size)
             figures |= {"artifacts": count, "bytes an artifact": size / count, "MiB at rest": _memory()}
-            known = {"time": found.rows[0]["time"], **await _known(system, found.rows[0]["time"])}
-            for name, work in _kinds(system, known).items():
-                figures[f"{name}, ms"] = await _p95(work)
+            figures |= await _all(system, found.rows[0]["time"])
             figures["MiB after searching"] = _memory()
     return figures
+
+
+async def searching_while_events_arrive() -> Mapping[str, float]:
+    """The same over a copy, while a thousand events a second are committed and indexed in the same process."""
+    observe.set_up()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "copy"
+        shutil.copytree(large.directory(), folder)
+        settings = Settings(data=folder, allow_private_targets="127.0.0.0/8,::1/128", retention_days=3650)
+        with app.owned(settings.data) as owned:
+            async with app.opened(settings, owned) as system:
+                found = await search.search(system, Request(last="30d", limit=1))
+                indexing = asyncio.create_task(system.indexer.run())
+                arriving = asyncio.create_task(_arrive(system))
+                figures = await _all(system, found.rows[0]["time"])
+                arriving.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await arriving
+                system.indexer.stop()
+                await indexing
+                count, _ = await system.analytics.read(artifacts.size)
+    return {**figures, "events that arrived meanwhile": count - large.EVENTS, "MiB": _memory()}
+
+
+async def _arrive(system: System) -> None:
+    """Ten pages a second, as many as PER_SECOND tells."""
+    place = await large.place(system, 1)
+    loop = asyncio.get_running_loop()
+    begun, pages, slices = loop.time(), 0, 0
+    while True:
+        for page in await asyncio.to_thread(large.authored, large.EVENTS // large.SLICE + slices):
+            await system.database.write(functools.partial(large.commit, place=place, pages=[page]))
+            system.indexer.wake()
+            pages += 1
+            await asyncio.sleep(max(0.0, begun + pages * large.PAGE / PER_SECOND - loop.time()))
+        slices += 1
+
+
+async def _all(system: System, newest: str) -> dict[str, float]:
+    known = {"time": newest, **await _known(system, newest)}
+    return {f"{name}, ms": await _p95(work) for name, work in _kinds(system, known).items()}
 
 
 def _kinds(system: System, newest: Mapping[str, Any]) -> dict[str, Callable[[int], Awaitable[Any]]]:
     """What an analyst asks; each round something else, for the engine remembers what it was asked.
 
-    The range ends with the newest event, so that the last 24 hours are full of them.
+    Ranges end with the newest event, or some minutes before, so that they are full of events.
     """
-    until = newest["time"]
-    day, month = _back(until, timedelta(days=1)), _back(until, timedelta(days=30))
 
-    def rows(*queries: str, **more: Any) -> Callable[[int], Awaitable[Any]]:
-        return lambda number: search.search(system, Request(q=queries[number % len(queries)], **more), raw=False)
+    def asked(number: int, q: str, length: timedelta | None = None) -> Request:
+        end = _back(newest["time"], timedelta(minutes=7 * number))
+        return Request(q=q, start=_back(end, length) if length else None, end=end)
 
-    def facets(start: str) -> Callable[[int], Awaitable[Any]]:
-        return lambda number: counting.facets(system, Request(start=start, end=until), FACETS)
+    def rows(*queries: str, length: timedelta | None = None) -> Callable[[int], Awaitable[Any]]:
+        return lambda number: search.search(system, asked(number, queries[number % len(queries)], length), raw=False)
 
-    def histogram(q: str) -> Callable[[int], Awaitable[Any]]:
-        return lambda number: counting.histogram(system, Request(q=q, start=month, end=until), by="outcome")
+    def facets(length: timedelta) -> Callable[[int], Awaitable[Any]]:
+        return lambda number: counting.facets(system, asked(number, "*", length), FACETS)
 
-    found = [f'"{row}"' for row in newest["ids"]]
+    def histogram(*queries: str) -> Callable[[int], Awaitable[Any]]:
+        return lambda number: counting.histogram(
+            system, asked(number, queries[number % len(queries)], MONTH), by="outcome"
+        )
+
     apps = [f'type:fp client_name:"{name}"' for name in APPLICATIONS]
+    ids = newest["event_ids"]
     return {
-        "newest 200 in 24 h": rows("*", start=day, end=until),
+        "newest 200 in 24 h": rows("*", length=DAY),
         "two field filters": rows(*apps),
-        "a rare word over all time": rows(*found),
+        "a rare word over all time": rows(*(f'"{row}"' for row in newest["ids"])),
         "a common word with a filter": rows(*(f"password type:{name}" for name in ("fp", "f", "s", "scp", "pwd_leak"))),
         "a substring that occurs": rows(*(f"*{part}*" for part in OCCURRING)),
         "a substring that does not occur": rows(*(f"*{part}*" for part in ABSENT)),
-        "top 10 of five fields, 24 h": facets(day),
-        "top 10 of five fields, 30 days": facets(month),
+        "top 10 of five fields, 24 h": facets(DAY),
+        "top 10 of five fields, 30 days": facets(MONTH),
         "histogram of 30 days": histogram("*"),
-        "histogram of 30 days, two filters": histogram('type:fp client_name:"iOS app"'),
-        "one by its id": lambda number: search.get(system, newest["event_ids"][number % len(newest["event_ids"])]),
+        "histogram of 30 days, two filters": histogram(*apps),
+        "one by its id": lambda number: search.get(system, ids[number % len(ids)]),
     }
 
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from conductor.core import addresses, clock
 from conductor.core.errors import Conflict, Invalid, NotFound, Refused
+from conductor.core.sight import Sight
 from conductor.operations import passwords
 from conductor.store import accounts as store
 from conductor.store import audit
@@ -25,7 +26,8 @@ THEMES = {"system": "As the system is", "light": "Light", "dark": "Dark"}
 DENSITIES = {"roomy": "Roomy", "compact": "Compact"}
 LINK_LIFE = timedelta(minutes=60)
 
-LOCAL = User(0, "local", "local", ADMIN, "UTC", True, clock.EPOCH)  # whoever can open the local socket
+# Whoever can open the local socket.
+LOCAL = User(0, "local", "local", ADMIN, "UTC", True, clock.EPOCH, sight=Sight(who="local"))
 
 __all__ = ["ADMIN", "ANALYST", "LOCAL", "ROLES", "VIEWER", "User"]
 

@@ -54,7 +54,7 @@ async def results(request: Request, user: Viewer) -> Response:
         except Invalid as error:
             return await _answer(request, user, replace(seen, range=replace(span, typed=words)), error.fields)
     if span.start != asked.get("from", "").strip() or span.end != asked.get("to", "").strip():
-        return see_other(seen.url(open=""))
+        return see_other(seen.url())
     return await _answer(request, user, seen)
 
 
