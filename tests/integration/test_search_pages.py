@@ -141,6 +141,8 @@ def test_when_nothing_matches_it_is_told_which_term_leaves_nothing(run: Any) -> 
         assert re.search(r"<code>integration:prod</code> <strong>[1-9]\d*</strong> <a", page)
         assert re.search(r"<code>ip:198.18.0.1</code> <strong>0</strong>.*this removes everything", page)
         assert "Widen to last 30 days (0 matches)" in page
+        saved = await _get(http, f"{SEARCH}?q=saved:%22MFA+removed%22+ip:198.18.0.1&last=7d")
+        assert re.search(r"<code>saved:&#34;MFA removed&#34;</code> <strong>\d+</strong>", saved)
         alone = await _get(http, f"{SEARCH}?q=ip:198.18.0.1&last=7d")
         assert "No event in this range matches" in alone
 

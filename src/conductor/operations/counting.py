@@ -14,7 +14,7 @@ from conductor.analytics import buckets as cutting
 from conductor.analytics import editing, tally
 from conductor.analytics import search as finding
 from conductor.analytics.buckets import Buckets
-from conductor.analytics.query import canonical
+from conductor.analytics.query import canonical, parse
 from conductor.analytics.search import Criteria
 from conductor.analytics.timerange import TimeRange
 from conductor.core import fields, masking
@@ -166,10 +166,11 @@ async def alone(system: System, request: Request, sight: Sight = EVERYTHING) -> 
     """Each of the query's terms with how many events in the range fit it alone. Raises QueryError, Invalid,
     StoreError."""
     criteria, _ = await search.criteria_of(system, request, sight)
-    parts = editing.parts(criteria.query)
+    parts = editing.parts(parse(request.q))
     if not parts:
         return []
-    counts = await system.analytics.read(lambda client: tally.alone(client, criteria, parts))
+    asked = [await search.whole(system, part, sight) for part in parts]
+    counts = await system.analytics.read(lambda client: tally.alone(client, criteria, asked))
     return [(canonical(part), count) for part, count in zip(parts, counts, strict=True)]
 
 

@@ -199,7 +199,7 @@ async def criteria_of(system: System, request: Request, sight: Sight) -> tuple[C
     """What a request asks of the engine, and the names of the integrations that may be seen. Raises QueryError,
     Invalid."""
     now = clock.now()
-    query = await _whole(system, parse(request.q), sight)
+    query = await whole(system, parse(request.q), sight)
     span = resolve(request.last or None, request.start or None, request.end or None, now)
     known = await _known_names(system)
     named = {id_: name for id_, name in known.names.items() if sight.sees(id_)}
@@ -208,7 +208,7 @@ async def criteria_of(system: System, request: Request, sight: Sight) -> tuple[C
     return Criteria(query, span, former | ids, now, sight.only), named
 
 
-async def _whole(system: System, query: Query, sight: Sight) -> Query:
+async def whole(system: System, query: Query, sight: Sight) -> Query:
     """The query with saved searches put in. Raises QueryError."""
     if SAVED not in query.fields:
         return query
