@@ -37,7 +37,9 @@ def run(tmp_path: Path) -> Callable[[Callable[[World], Awaitable[Any]]], Any]:
 def _wanted(route: str) -> str:
     """The scope that a route asks for, written down a second time."""
     method, _, path = route.partition(" ")
-    if path.startswith(f"{API}/artifacts") and method == "GET":
+    if path == f"{API}/artifacts/export":
+        return "signals:export"
+    if path.startswith((f"{API}/artifacts", f"{API}/saved")) and method == "GET":
         return "signals:read"
     if path.startswith((f"{API}/integrations", f"{API}/status", f"{API}/openapi.json", "/metrics")):
         return "integrations:read" if method == "GET" else "integrations:write"
@@ -46,9 +48,10 @@ def _wanted(route: str) -> str:
 
 GRANTED = {
     "signals:read": {"signals:read"},
+    "signals:export": {"signals:export"},
     "integrations:read": {"integrations:read"},
     "integrations:write": {"integrations:read", "integrations:write"},
-    "admin": {"signals:read", "integrations:read", "integrations:write", "admin"},
+    "admin": {"signals:read", "signals:export", "integrations:read", "integrations:write", "admin"},
 }
 
 

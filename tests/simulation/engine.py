@@ -40,6 +40,7 @@ class Engine:
     """
 
     made: bool = False
+    table: str = ""
     rows: dict[tuple[int, int], list[Row]] = field(default_factory=lambda: defaultdict(list))
     tokens: deque[tuple[str, int, int]] = field(default_factory=lambda: deque(maxlen=WINDOW))
     trouble: Callable[[str], str] = lambda _: ""
@@ -71,7 +72,7 @@ class Client:
         """A statement without rows."""
         engine, given = self._engine, parameters or {}
         if statement.lstrip().startswith(f"CREATE TABLE IF NOT EXISTS {artifacts.TABLE}"):
-            engine.made = True
+            engine.made, engine.table = True, statement
         elif statement == f"TRUNCATE TABLE {artifacts.TABLE}":
             self._fail("truncate", "before")
             engine.rows.clear()
@@ -103,6 +104,8 @@ class Client:
         if statement.startswith("SELECT DISTINCT partition FROM system.parts"):
             days = {str(_partition(day)) for day in {row[_TIME] // _DAY for row in self._engine.everything()}}
             return Result([(day,) for day in sorted(days) if day < given["d"]])
+        if statement.startswith("SELECT create_table_query FROM system.tables"):
+            return Result([(self._engine.table,)])
         raise AssertionError(f"the simulated engine does not know: {statement}")
 
     def raw_insert(

@@ -11,7 +11,7 @@ import click
 
 from conductor.cli import exits, talk
 
-SCOPES = ("signals:read", "integrations:read", "integrations:write", "admin")
+SCOPES = ("signals:read", "signals:export", "integrations:read", "integrations:write", "admin")
 
 
 @click.group("token")
