@@ -150,9 +150,7 @@ def _windows(client: Client, span: TimeRange, after: Place | None, *, oldest_fir
     for days in (1, 3, EVER):
         if start >= end:
             return
-        midnight = (start if oldest_first else end - clock.MICROSECOND).replace(
-            hour=0, minute=0, second=0, microsecond=0
-        )
+        midnight = clock.day(start if oldest_first else end - clock.MICROSECOND)
         if oldest_first:
             cut = min(end, midnight + timedelta(days=days)) if days < EVER else end
             yield TimeRange(start, cut)

@@ -11,7 +11,6 @@ from conductor.analytics import compile as compiling
 from conductor.analytics.artifacts import HOUR, HOUR_LENGTH, HOURLY, TABLE
 from conductor.analytics.buckets import Buckets
 from conductor.analytics.search import Criteria, selected
-from conductor.analytics.syntax import Everything, Query
 from conductor.analytics.timerange import TimeRange
 from conductor.core import clock
 
@@ -99,20 +98,6 @@ def lines(
     for at, step, count in _rows(client, criteria, columns, rest, parameters | _steps(buckets)):
         found[int(at) - 1][buckets.bar(int(step))] += int(count)
     return dict(zip(values, found, strict=True))
-
-
-def alone(client: Client, criteria: Criteria, conditions: Sequence[Query]) -> list[int]:
-    """In the range of the criteria how many match each of these by itself."""
-    counts: list[str] = []
-    parameters: dict[str, object] = {}
-    for number, condition in enumerate(conditions):
-        compiled = compiling.compile(
-            condition, integrations=criteria.integrations, now=criteria.now, prefix=f"c{number}_"
-        )
-        counts.append(f"countIf({compiled.sql})")
-        parameters |= compiled.parameters
-    everything = replace(criteria, query=Query(Everything()))
-    return [int(count) for count in _rows(client, everything, ", ".join(counts), "", parameters)[0]]
 
 
 def _rows(

@@ -29,6 +29,7 @@ PARTS = 5  # of a bar by their own names; the others are one
 OTHER = "other"
 VALUES = 10
 BARS = cutting.MOST
+TERMS = 10  # that are counted each by itself
 NUMBERED = ("integration", "severity")
 LINE = 30  # bars of the small chart beside a value
 _FIELD = re.compile(r"[A-Za-z_$@][A-Za-z0-9_.$-]{0,199}")
@@ -163,14 +164,20 @@ async def facets(
 
 
 async def alone(system: System, request: Request, sight: Sight = EVERYTHING) -> list[tuple[str, int]]:
-    """Each of the query's terms with how many events in the range fit it alone. Raises QueryError, Invalid,
-    StoreError."""
+    """Each of the query's terms with how many events in the range fit it alone; none when there are very many terms.
+
+    Raises QueryError, Invalid, StoreError.
+    """
     criteria, _ = await search.criteria_of(system, request, sight)
     parts = editing.parts(parse(request.q))
-    if not parts:
+    if len(parts) > TERMS:
         return []
     asked = [await search.whole(system, part, sight) for part in parts]
-    counts = await system.analytics.read(lambda client: tally.alone(client, criteria, asked))
+
+    def read(client: Any) -> list[int]:
+        return [finding.count(client, replace(criteria, query=part)) for part in asked]  # each by its own index
+
+    counts = await system.analytics.read(read)
     return [(canonical(part), count) for part, count in zip(parts, counts, strict=True)]
 
 

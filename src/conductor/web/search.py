@@ -6,6 +6,7 @@ The rows come with the page; counts and facets are parts of their own (`conducto
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from conductor.analytics import editing
+from conductor.analytics.engine import Unsearchable
 from conductor.analytics.query import parse
 from conductor.analytics.syntax import QueryError
 from conductor.core.errors import Invalid, NotFound
@@ -142,13 +144,13 @@ async def _why_empty(request: Request, user: User, seen: View, result: Result) -
         return {"kind": "nothing"}
     if end is not None and end <= oldest:
         return {"kind": "before", "oldest": oldest}
-    counts = await counting.alone(system, seen.request, user.sight)
-    chips = editing.chips(parse(seen.q)) if seen.q else []
-    terms = [Term(text, count, chip.without) for (text, count), chip in zip(counts, chips, strict=True)]
-    wider = WIDER.get(seen.range.last)
-    matches = 0
-    if wider:
-        matches = await search.count(system, replace(seen.request, last=wider), user.sight)
+    wider, terms, matches = WIDER.get(seen.range.last), [], None
+    chips = {chip.text: chip.without for chip in editing.chips(parse(seen.q))} if seen.q else {}
+    with suppress(Unsearchable):  # that takes too long: it is a help, no more
+        counts = await counting.alone(system, seen.request, user.sight)
+        terms = [Term(text, count, chips[text]) for text, count in counts]
+        if wider:
+            matches = await search.count(system, replace(seen.request, last=wider), user.sight)
     return {"kind": "nomatch", "terms": terms, "matches": matches}
 
 
