@@ -305,6 +305,16 @@ def test_an_export_that_was_killed_goes_on_where_it_was(conductor: Conductor, tm
     assert not partial.exists()
 
 
+def test_an_export_that_cannot_be_written_says_so(conductor: Conductor, tmp_path: Path) -> None:
+    refused = conductor.cli.run("export", "--out", str(tmp_path / "nowhere" / "x.csv"))
+    assert refused.returncode == 2
+    assert "cannot be written: No such file or directory" in refused.stderr
+    (tmp_path / "y.csv.partial").write_text("{broken")
+    assert "cannot be read" in conductor.cli.run("export", "--out", str(tmp_path / "y.csv"), "--resume").stderr
+    nothing = conductor.cli.run("export", "--out", str(tmp_path / "z.csv"), "--resume")
+    assert "no export" in nothing.stderr
+
+
 def test_saved_searches_are_kept_run_and_written_as_yaml(conductor: Conductor, tmp_path: Path) -> None:
     cli, file = conductor.cli, tmp_path / "searches.yaml"
     cli.ok("saved", "save", "Failing", "outcome:failure", "--last", "30d", "--shared")
@@ -316,6 +326,10 @@ def test_saved_searches_are_kept_run_and_written_as_yaml(conductor: Conductor, t
     assert json.loads(cli.ok("saved", "show", "Failing", "--json"))["state"] == {"q": "type:fp", "last": "30d"}
     cli.ok("saved", "delete", "failing")
     assert cli.run("saved", "run", "failing").returncode == 3
+    file.write_text('searches:\n- {name: 404, q: "type:*", from: "2026-01-01"}\n')
+    cli.ok("saved", "save", "--file", str(file))
+    assert cli.ok("saved", "run", "404", "--count") == cli.ok("search", "type:*", "--from", "2026-01-01", "--count")
+    cli.ok("saved", "delete", "404")
     file.write_text("searches: 5")
     assert "is no list of saved searches" in cli.run("saved", "save", "--file", str(file)).stderr
 

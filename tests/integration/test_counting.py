@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from worlds import Collecting, collecting, run
 
+from conductor.core import clock
 from conductor.core.errors import Invalid
 from conductor.core.sight import Sight
 from conductor.operations import counting, search
@@ -79,6 +80,25 @@ def test_a_dotted_path_is_a_facet_too(tmp_path: Path) -> None:
     run(work)
 
 
+def test_an_event_counts_once_for_each_of_its_values_in_any_case(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with collecting(tmp_path, SPEC) as it:
+            await it.add()
+            details = [{"a": ["x", "X", "y"]}, {"a": "x"}, {"a": ["", None, "Y"]}, {"a": []}, {"b": 1}]
+            for detail in details:
+                it.world.first.add({"type": "fp", "details": detail}, clock.now())
+            await it.poll()
+            asked = Request(q="details.a:* OR details.b:1", last="30d")
+            (facet,) = await counting.facets(it.system, asked, ["details.a"], zone=UTC)
+            assert {value.text.lower(): value.count for value in facet.values} == {"x": 2, "y": 2}
+            assert (facet.missing, facet.distinct) == (1, 2)
+            assert all(sum(value.line) == value.count for value in facet.values)
+            bars = await counting.histogram(it.system, asked, by="details.a")
+            assert bars.total == await search.count(it.system, asked) == 4
+
+    run(work)
+
+
 def test_the_histogram_counts_every_event_in_its_bar(tmp_path: Path) -> None:
     async def work() -> None:
         async with collecting(tmp_path, SPEC) as it:
@@ -103,6 +123,11 @@ def test_bars_beyond_the_first_five_values_are_one(tmp_path: Path) -> None:
             assert found.parts[-1] == counting.OTHER
             assert found.total == sum(bar.total for bar in found.bars) == await search.count(it.system, ALL)
             assert {name for bar in found.bars for name in bar.counts} == set(found.parts)
+            assert all(sum(bar.counts.values()) == bar.total for bar in found.bars)
+            many = await counting.histogram(it.system, ALL, by="log_id")  # two events a value: the rest is one part
+            assert len(many.parts) == 6
+            assert sum(bar.counts[counting.OTHER] for bar in many.bars if bar.total) == many.total - 10
+            assert all(sum(bar.counts.values()) == bar.total for bar in many.bars)
 
     run(work)
 

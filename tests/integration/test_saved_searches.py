@@ -169,6 +169,15 @@ def test_a_saved_search_stands_in_a_query_by_its_name(run: Any) -> None:
             await search.count(system, Request(q="saved:around"), mine)
         with pytest.raises(QueryError, match="no saved search"):
             await search.count(system, Request(q="saved:failing"))
+        await saving.save(system, user, "Level 0", {"q": " OR ".join(f"type:t{number}" for number in range(90))})
+        for level in range(3):
+            q = " OR ".join([f'saved:"Level {level}"'] * 90)
+            await saving.save(system, user, f"Level {level + 1}", {"q": q})
+        with pytest.raises(QueryError, match="Too much is put in"):
+            await search.count(system, Request(q='saved:"Level 3"'), mine)
+        other = next(user for user in await accounts.users(system) if user.role == "admin")
+        await saving.save(system, other, "Failing", {"q": "type:nothing"}, shared=True)
+        assert await search.count(system, Request(q="saved:failing"), mine) > 0  # one's own comes first
 
     run(tell)
 
@@ -191,6 +200,12 @@ def test_a_short_link_shows_the_same_results_later(run: Any) -> None:
             page = (await http.get(target)).text
             assert re.findall(r'<col width="(\d+)">', page) == ["196", "300"]
             assert 'aria-label="Event"' in page
+            shown = "2026-11-20T10:00:00+00:00 2026-11-20T11:00:00.000500+00:00"
+            then = await _post(http, SEARCH, "/signals/share", last="1h", time="fixed", shown=shown)
+            slug = then.headers["location"].rpartition("link=")[2]
+            assert (await http.get(f"/s/{slug}")).headers["location"] == (
+                f"{SEARCH}?last=custom&from=2026-11-20T10%3A00Z&to=2026-11-20T11%3A00%3A00.000500Z"
+            )
             moving = await _post(http, SEARCH, "/signals/share", last="1h", time="moving")
             slug = moving.headers["location"].rpartition("link=")[2]
             assert (await http.get(f"/s/{slug}")).headers["location"] == f"{SEARCH}?last=1h"

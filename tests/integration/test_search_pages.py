@@ -182,6 +182,16 @@ def test_the_oldest_come_first_when_asked_and_can_be_paged(run: Any) -> None:
     run(tell)
 
 
+def test_what_is_no_place_or_no_range_to_compare_is_no_fault_of_ours(run: Any) -> None:
+    async def tell(site: Site, http: httpx2.AsyncClient) -> None:
+        await _get(http, f"{SEARCH}?last=30d&after=-99999999999999999.1.1.1", 422)
+        for path in ("/counts", "/facets", "", "/facet"):
+            asked = "last=custom&from=2026-01-01T00:00Z&compare=prev&field=type&view=group:type"
+            await _get(http, f"{SEARCH}{path}?{asked}")
+
+    run(tell)
+
+
 def test_a_part_that_fails_says_so_alone_and_can_be_asked_for_again(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     async def tell(site: Site, http: httpx2.AsyncClient) -> None:
         async def away(*_: Any, **__: Any) -> None:
@@ -241,6 +251,11 @@ def test_hidden_personal_data_is_no_search_that_a_click_makes(run: Any) -> None:
             page = await _get(http, path)
             assert not site.seen(page)
             assert "•••" in page
+        for field in ("details", "details.request", "description", "user_id", "user_agent"):
+            part = await _get(http, f"{SEARCH}/facet?last=30d&field={field}")
+            for row in site.rows:
+                for value in (row["user_name"], row["user_name"].partition("@")[0], row["ip"]):
+                    assert len(value) < 4 or value not in html.unescape(part), (field, value)
         part = await _get(http, f"{SEARCH}/facet?last=30d&field=ip")
         assert not [link for link in _links(part) if "ip%3A" in link and "ip%3A%2A" not in link]
 

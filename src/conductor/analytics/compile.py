@@ -80,7 +80,10 @@ def value_of(field: str) -> tuple[str, dict[str, object]]:
     known = fields.BY_NAME.get(field)
     if known is None:
         compiler = _Compiler({}, clock.EPOCH, "v")
-        found = f"arrayDistinct(arrayMap(item -> {_TEXT_OF_ITEM}, {compiler.values_at(field.split('.'))}))"
+        texts = f"arrayMap(item -> {_TEXT_OF_ITEM}, {compiler.values_at(field.split('.'))})"
+        lower = "arrayMap(text -> lowerUTF8(text), all_texts)"
+        first = f"text != '' AND indexOf({lower}, lowerUTF8(text)) = place"  # once an event, in any case
+        found = f"arrayFilter((text, place) -> {first}, {texts} AS all_texts, arrayEnumerate(all_texts))"
         return f"arrayJoin(if(empty({found} AS at_path), [''], at_path))", compiler.parameters
     match known.kind:
         case fields.Kind.TIME:

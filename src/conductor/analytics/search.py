@@ -48,9 +48,10 @@ class Place:
     @classmethod
     def parse(cls, text: str) -> Place:
         """The inverse of str. Raises Invalid for the field `after`."""
-        if not _PLACE.fullmatch(text):
+        place = cls(*map(int, text.split("."))) if _PLACE.fullmatch(text) else None
+        if place is None or abs(place.time) > clock.to_micros(clock.LATEST):
             raise Invalid({"after": "This is not a place to go on from."})
-        return cls(*map(int, text.split(".")))
+        return place
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from conductor.core import errors
 
 ANYWHERE = ""  # the field of a bare word
+MOST_INSERTED, DEEPEST_INSERTED = 400, 5  # terms that saved searches put in, and levels of them
 SAVED = "saved"  # stands for the query of a saved search, by its name
 
 IS_NAMES = ("failure", "success", "attack", "admin-change", "self", "unparsed")
@@ -191,25 +192,35 @@ def negate(part: Node) -> Node:
     return part.part if isinstance(part, Not) else Not(part)
 
 
-def inserted(node: Node, lookup: Callable[[str], Node], within: tuple[str, ...] = ()) -> Node:
-    """The tree with each `saved:` replaced by the query that `lookup` knows under its name.
+def inserted(query: Query, lookup: Callable[[str], Node]) -> Query:
+    """The query with each `saved:` replaced by the query that `lookup` knows under its name.
 
-    Raises QueryError for one that leads to itself, and what `lookup` raises.
+    Raises QueryError for one that leads to itself, for too many, and what `lookup` raises.
     """
-    match node:
-        case Term(field, Equals(pattern)) if field == SAVED:
-            name = (pattern.literal or "").casefold()
-            if name in within:
-                raise QueryError(f"`saved:{pattern.literal}` leads to itself.", 0, 0)
-            return inserted(lookup(pattern.literal or ""), lookup, (*within, name))
-        case Not(part):
-            return negate(inserted(part, lookup, within))
-        case And(parts):
-            return both([inserted(part, lookup, within) for part in parts])
-        case Or(parts):
-            return either([inserted(part, lookup, within) for part in parts])
-        case _:
-            return node
+    left = MOST_INSERTED
+
+    def put_in(node: Node, within: tuple[str, ...]) -> Node:
+        nonlocal left
+        match node:
+            case Term(field, Equals(pattern)) if field == SAVED:
+                name = (pattern.literal or "").casefold()
+                if name in within:
+                    raise QueryError(f"`saved:{pattern.literal}` leads to itself.", 0, 0)
+                found = lookup(pattern.literal or "")
+                left -= sum(1 for _ in terms(found))
+                if left < 0 or len(within) >= DEEPEST_INSERTED:
+                    raise QueryError("Too much is put in by `saved:`. Use fewer saved searches in one another.", 0, 0)
+                return put_in(found, (*within, name))
+            case Not(part):
+                return negate(put_in(part, within))
+            case And(parts):
+                return both([put_in(part, within) for part in parts])
+            case Or(parts):
+                return either([put_in(part, within) for part in parts])
+            case _:
+                return node
+
+    return Query(put_in(query.tree, ()), query.hints)
 
 
 def terms(node: Node) -> Iterator[Term]:

@@ -44,12 +44,10 @@ class Top:
 def histogram(client: Client, criteria: Criteria, buckets: Buckets, by: str = "") -> Sequence[Mapping[str, int]]:
     """For each bar how many match, by the values of a field; without one, all under the empty text."""
     part, parameters = compiling.value_of(by) if by else ("''", {})
-    steps = _steps(buckets)
     bars: list[dict[str, int]] = [{} for _ in range(len(buckets))]
-    whole = all(micros % HOUR_LENGTH == 0 for micros in steps.values())
-    for piece, hourly in _pieces(criteria, by, split=whole):
+    for piece, hourly in _pieces(criteria, by, split=_in_hours(buckets)):
         columns = f"{_STEP_OF_HOUR if hourly else _STEP} AS step, {part} AS part, count()"
-        for step, value, count in _rows(client, piece, columns, "GROUP BY step, part", parameters | steps):
+        for step, value, count in _rows(client, piece, columns, "GROUP BY step, part", parameters | _steps(buckets)):
             bar = bars[buckets.bar(int(step))]
             bar[str(value)] = bar.get(str(value), 0) + int(count)
     return bars
@@ -93,10 +91,12 @@ def lines(
 ) -> dict[str, list[int]]:
     """For each of these values of a field how many match in each bar."""
     place, parameters = _place(field, values)
-    columns, rest = f"{place} AS place, {_STEP} AS step, count()", "GROUP BY place, step HAVING place > 0"
+    rest = "GROUP BY place, step HAVING place > 0"
     found = [[0] * len(buckets) for _ in values]
-    for at, step, count in _rows(client, criteria, columns, rest, parameters | _steps(buckets)):
-        found[int(at) - 1][buckets.bar(int(step))] += int(count)
+    for piece, hourly in _pieces(criteria, field, split=_in_hours(buckets)):
+        columns = f"{place} AS place, {_STEP_OF_HOUR if hourly else _STEP} AS step, count()"
+        for at, step, count in _rows(client, piece, columns, rest, parameters | _steps(buckets)):
+            found[int(at) - 1][buckets.bar(int(step))] += int(count)
     return dict(zip(values, found, strict=True))
 
 
@@ -135,6 +135,11 @@ def _place(field: str, values: Sequence[str]) -> tuple[str, dict[str, object]]:
     value, parameters = compiling.value_of(field)
     wanted = "arrayMap(text -> lowerUTF8(text), {wanted:Array(String)})"
     return f"indexOf({wanted}, lowerUTF8(toString({value})))", parameters | {"wanted": list(values)}
+
+
+def _in_hours(buckets: Buckets) -> bool:
+    """Whether every bar is of whole hours."""
+    return all(micros % HOUR_LENGTH == 0 for micros in _steps(buckets).values())
 
 
 def _steps(buckets: Buckets) -> dict[str, int]:

@@ -60,7 +60,12 @@ def command(
         chosen = kind or (suffix if suffix in FORMATS else "ndjson")
         asked = talk.ranged(words, {"q": query, "last": last, "from": start, "to": end})
         work = _Work(out, state, asked, chosen, columns, plain=plain)
-    manifest = talk.run(data, work.run, as_json=as_json)
+    try:
+        manifest = talk.run(data, work.run, as_json=as_json)
+    except OSError as error:
+        raise click.UsageError(
+            f"{out} cannot be written: {error.strerror}. Mend that, or choose another file."
+        ) from None
     if as_json:
         click.echo(json.dumps(manifest))
         return
@@ -154,6 +159,8 @@ def _resumed(out: Path, state: Path) -> _Work:
         kept = json.loads(state.read_text())
     except FileNotFoundError:
         raise click.UsageError(f"There is no export of {out} to go on with.") from None
+    except (OSError, ValueError):
+        raise click.UsageError(f"{state} cannot be read. Remove it and {out}, and begin anew.") from None
     if not out.exists() or out.stat().st_size < kept["size"]:
         raise click.UsageError(f"{out} is not as it was left. Remove it and {state}, and begin anew.")
     return _Work(out, state, begun=True, **kept)
@@ -166,4 +173,4 @@ def _given(asked: Mapping[str, str | None]) -> dict[str, str | None]:
 def _now() -> str:
     from conductor.core import clock
 
-    return clock.to_text(clock.now())
+    return clock.to_exact(clock.now())

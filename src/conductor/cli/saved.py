@@ -57,9 +57,9 @@ def run(search: str, limit: int, count: bool, as_json: bool, jsonl: bool, data: 
 
     found = talk.run(data, lambda api: _find(api, search), as_json=as_json)
     state = found["state"]
-    last = state.get("last", "24h")
-    asked = {"q": state.get("q", "*"), "last": None if last == "custom" else last}
-    asked |= {"from_": state.get("from"), "to_": state.get("to")}
+    ends = {"from_": state.get("from"), "to_": state.get("to")}
+    last = state.get("last") or (None if any(ends.values()) else "24h")
+    asked = {"q": state.get("q", "*"), "last": None if last == "custom" else last, **ends, "sort": state.get("sort")}
     searching.print_found(data, asked, limit, count=count, as_json=as_json, jsonl=jsonl)
 
 
@@ -164,4 +164,4 @@ def _body(item: Mapping[str, Any]) -> dict[str, Any]:
     if unknown := set(item) - {*PARTS, *KEPT}:
         raise click.UsageError(f"`{sorted(unknown)[0]}` is not known. Use {', '.join((*KEPT, *PARTS))}.")
     state = {name: str(item[name]) for name in PARTS if name in item}
-    return {**{name: item[name] for name in KEPT if name in item}, "name": item["name"], "state": state}
+    return {**{name: item[name] for name in KEPT if name in item}, "name": str(item["name"]), "state": state}

@@ -26,10 +26,11 @@ from conductor.operations.search import GapInRange, Request
 from conductor.operations.system import System
 
 PARTS = 5  # of a bar by their own names; the others are one
-OTHER = "other"
+OTHER = "(all others)"
 VALUES = 10
 BARS = cutting.MOST
 TERMS = 10  # that are counted each by itself
+FEW_VALUED = ("", "integration", "connector", "type", "category", "outcome", "severity", "own", "parsed")
 NUMBERED = ("integration", "severity")
 LINE = 30  # bars of the small chart beside a value
 _FIELD = re.compile(r"[A-Za-z_$@][A-Za-z0-9_.$-]{0,199}")
@@ -37,19 +38,17 @@ _FIELD = re.compile(r"[A-Za-z_$@][A-Za-z0-9_.$-]{0,199}")
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """From `begins` to `ends`, within the range. `missed` says that a gap lies in it; `before` counts the same time
-    of the range before, None when that was not asked."""
+    """From `begins` to `ends`, within the range: how many in `total`, and the `counts` of each part.
+
+    `missed` says that a gap lies in it; `before` counts the same time of the range before, None when not asked.
+    """
 
     begins: datetime
     ends: datetime
+    total: int
     counts: Mapping[str, int]
     missed: bool
     before: int | None = None
-
-    @property
-    def total(self) -> int:
-        """All parts."""
-        return sum(self.counts.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,28 +102,21 @@ async def histogram(
     by = field_named(by) if by else ""
     criteria, named = await search.criteria_of(system, request, sight)
     show = _Shown(by, named, sight)
+    if compare:
+        _earlier(criteria)  # refused before anything is counted
 
-    def read(client: Any) -> tuple[Buckets | None, Sequence[Mapping[str, int]], list[int] | None]:
-        cut = _cut(client, criteria.span, zone, most)
-        if cut is None:
-            return None, [], None
-        counts = tally.histogram(client, criteria, cut, by)
-        return cut, counts, _before(client, criteria, cut) if compare else None
+    def read(client: Any) -> _Counted | None:
+        cut, whole = _cut(client, criteria, zone, most)
+        return _counted(client, whole, cut, show, compare=compare) if cut else None
 
-    cut, counts, before = await system.analytics.read(read)
+    counted = await system.analytics.read(read)
     missing, behind = await search.missing_in(system, criteria.span, named)
-    totals: Counter[str] = Counter()
-    for bar in counts:
-        for value, count in bar.items():
-            totals[show.name(value)] += count
-    own = [name for name, _ in totals.most_common(PARTS)]
-    parts = [*own, OTHER] if len(totals) > PARTS else own
     return Histogram(
-        bars=_bars(cut, criteria.span, [show.folded(bar, own) for bar in counts], before, missing) if cut else [],
+        bars=_bars(counted, criteria.span, missing) if counted else [],
         by=by,
-        parts=parts,
-        total=totals.total(),
-        before=sum(before) if before is not None else None,
+        parts=counted.parts if counted else [],
+        total=sum(counted.totals) if counted else 0,
+        before=sum(counted.before) if counted and counted.before is not None else None,
         span=criteria.span,
         complete=not missing and not behind,
         gaps=missing,
@@ -154,11 +146,9 @@ async def facets(
     earlier = _earlier(criteria) if compare else None
 
     def read(client: Any) -> list[Facet]:
-        cut = _cut(client, criteria.span, zone, LINE) if zone else None
+        cut, whole = _cut(client, criteria, zone, LINE) if zone else (None, criteria)
         shows = [_Shown(field, named, sight) for field in wanted]
-        return [
-            _facet(client, criteria, show, _top(client, criteria, show, limit, like), earlier, cut) for show in shows
-        ]
+        return [_facet(client, whole, show, _top(client, whole, show, limit, like), earlier, cut) for show in shows]
 
     return await system.analytics.read(read)
 
@@ -208,13 +198,47 @@ class _Shown:
             return SEVERITY_NAMES[int(stored)]
         return masking.value(self.field, stored) if self._masked and self.field else stored
 
-    def folded(self, bar: Mapping[str, int], own: Sequence[str]) -> Mapping[str, int]:
-        """A bar by the names that are shown by themselves, and the rest."""
-        counts: Counter[str] = Counter()
-        for value, count in bar.items():
-            name = self.name(value)
-            counts[name if name in own else OTHER] += count
-        return counts
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """What the engine counted, bar by bar: all events, those of each part by its name, and those of the range
+    before."""
+
+    cut: Buckets
+    totals: Sequence[int]
+    parts: Sequence[str]
+    bars: Sequence[Mapping[str, int]]
+    before: Sequence[int] | None
+
+
+def _counted(client: Any, criteria: Criteria, cut: Buckets, show: _Shown, *, compare: bool) -> _Counted:
+    """The most frequent values by their own names, the rest as one."""
+    before = _before(client, criteria, cut) if compare else None
+    if show.field in FEW_VALUED:
+        every = [_named(show, bar) for bar in tally.histogram(client, criteria, cut, show.field)]
+        totals = [bar.total() for bar in every]
+        parts = [name for name, _ in sum(every, Counter()).most_common(PARTS)]
+        bars = [Counter({name: bar[name] for name in parts}) for bar in every]
+    else:
+        totals = [sum(bar.values()) for bar in tally.histogram(client, criteria, cut)]
+        texts = [value.text for value in tally.top(client, criteria, show.field, PARTS).values]
+        parts, bars = list(dict.fromkeys(map(show.name, texts))), [Counter() for _ in totals]
+        for text, counts in tally.lines(client, criteria, cut, show.field, texts).items():
+            for bar, count in zip(bars, counts, strict=True):
+                bar[show.name(text)] += count
+    rests = [max(0, total - bar.total()) for total, bar in zip(totals, bars, strict=True)]
+    if any(rests):  # an event with several values counts in each of their parts
+        parts.append(OTHER)
+        for bar, rest in zip(bars, rests, strict=True):
+            bar[OTHER] = rest
+    return _Counted(cut, totals, parts, [+bar for bar in bars], before)
+
+
+def _named(show: _Shown, bar: Mapping[str, int]) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for value, count in bar.items():
+        counts[show.name(value)] += count
+    return counts
 
 
 def _top(client: Any, criteria: Criteria, show: _Shown, limit: int, like: str) -> tally.Top:
@@ -246,15 +270,19 @@ def _facet(
     return Facet(field, values, found.distinct, found.missing)
 
 
-def _cut(client: Any, span: TimeRange, zone: tzinfo, most: int) -> Buckets | None:
-    """The bars of a range; where it is open it ends with what is stored, and None when nothing is."""
-    start, end = span.start, span.end
+def _cut(client: Any, criteria: Criteria, zone: tzinfo, most: int) -> tuple[Buckets | None, Criteria]:
+    """The bars of a range, and the criteria with that range whole: where it is open it ends with what is stored.
+
+    None when nothing is.
+    """
+    start, end = criteria.span.start, criteria.span.end
     if start is None or end is None:
         stored = finding.extent(client)
         if stored is None:
-            return None
+            return None, criteria
         start, end = start or stored[0], end or stored[1] + timedelta(microseconds=1)
-    return cutting.cut(start, max(end, start), zone, most)
+    end = max(end, start + timedelta(microseconds=1))
+    return cutting.cut(start, end, zone, most), replace(criteria, span=TimeRange(start, end))
 
 
 def _earlier(criteria: Criteria) -> Criteria:
@@ -275,16 +303,11 @@ def _before(client: Any, criteria: Criteria, cut: Buckets) -> list[int]:
     return [sum(bar.values()) for bar in tally.histogram(client, earlier, moved)]
 
 
-def _bars(
-    cut: Buckets,
-    span: TimeRange,
-    counts: Sequence[Mapping[str, int]],
-    before: Sequence[int] | None,
-    gaps: Sequence[GapInRange],
-) -> list[Bar]:
+def _bars(counted: _Counted, span: TimeRange, gaps: Sequence[GapInRange]) -> list[Bar]:
     bars = []
-    for at, (begins, ends) in enumerate(pairwise(cut.edges)):
+    for at, (begins, ends) in enumerate(pairwise(counted.cut.edges)):
         begins, ends = max(begins, span.start or begins), min(ends, span.end or ends)
         missed = any(item.gap.begins < ends and item.gap.ends >= begins for item in gaps)
-        bars.append(Bar(begins, ends, counts[at], missed, before[at] if before is not None else None))
+        before = counted.before[at] if counted.before is not None else None
+        bars.append(Bar(begins, ends, counted.totals[at], counted.bars[at], missed, before))
     return bars

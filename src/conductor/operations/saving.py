@@ -6,6 +6,7 @@ import re
 import secrets
 import unicodedata
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from conductor.analytics.query import parse
@@ -13,7 +14,7 @@ from conductor.analytics.syntax import QueryError
 from conductor.analytics.timerange import resolve
 from conductor.catalog import Catalog
 from conductor.core import clock
-from conductor.core.errors import Conflict, Forbidden, Invalid, NotFound
+from conductor.core.errors import Conflict, Forbidden, Invalid, NotFound, StorePaused
 from conductor.operations.accounts import HasDatabase, User
 from conductor.operations.system import System
 from conductor.store import audit
@@ -88,7 +89,7 @@ async def change(system: System, user: User, slug: str, *, revision: int | None 
         if values.get("name", found.name) != found.name:
             _check_name(connection, system, user, values["name"])
         if "shared" in changes:
-            values["shared"] = changes["shared"]
+            values["shared"] = bool(changes["shared"])
         edited = store.edit(connection, found, by=user.email, **values)
         _note(connection, user, "search.changed", edited)
         return edited
@@ -110,7 +111,8 @@ async def remove(system: System, user: User, slug: str) -> None:
 async def opened(system: System, found: Saved) -> None:
     """Note that it is used."""
     if not found.shipped:
-        await system.database.write(lambda connection: store.use(connection, found.id))
+        with suppress(StorePaused):  # nobody is refused because that cannot be noted
+            await system.database.write(lambda connection: store.use(connection, found.id))
 
 
 async def share(system: HasDatabase, user: User, state: str) -> str:

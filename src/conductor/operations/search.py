@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any
@@ -213,14 +214,16 @@ async def whole(system: System, query: Query, sight: Sight) -> Query:
     if SAVED not in query.fields:
         return query
     known = await system.database.read(lambda connection: saved.seen_by(connection, sight.who))
-    states = {item.name.casefold(): item.state for item in (*saving.shipped(system.catalog), *known)}
+    own_last = sorted(known, key=lambda item: item.owner == sight.who)
+    states = {item.name.casefold(): item.state for item in (*saving.shipped(system.catalog), *own_last)}
 
+    @functools.cache
     def lookup(name: str) -> Node:
         if name.casefold() not in states:
             raise QueryError(f"There is no saved search called `{name}`, or its owner does not share it.", 0, 0)
         return parse(states[name.casefold()].get("q", "*")).tree
 
-    return replace(query, tree=inserted(query.tree, lookup))
+    return inserted(query, lookup)
 
 
 async def _names(system: System) -> Mapping[int, str]:

@@ -164,6 +164,12 @@ async def who(system: HasDatabase, secret: str, address: str) -> Token:
     return known
 
 
+async def lives(system: HasDatabase, token_id: int) -> bool:
+    """Whether it still works."""
+    found = await system.database.read(lambda connection: store.get(connection, token_id))
+    return found.state == "active"
+
+
 def allowed(token: Token, address: str) -> bool:
     """Whether it may come from that address."""
     if not token.networks:

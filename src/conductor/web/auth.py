@@ -78,10 +78,9 @@ async def current_user(request: Request) -> User | None:
         token = await tokens.who(request.app.state.system, secret, client_address(request))
         request.state.token = token
         masked = (await general.read(request.app.state.system)).masks(ADMIN)
-        sight = Sight(masked, frozenset(token.integrations) or None)
-        request.state.user = User(
-            0, f"token {token.name}", token.name, ADMIN, "UTC", True, token.created_at, sight=sight
-        )
+        name = f"token {token.name}"
+        sight = Sight(masked, frozenset(token.integrations) or None, name)
+        request.state.user = User(0, name, token.name, ADMIN, "UTC", True, token.created_at, sight=sight)
     elif not hasattr(request.state, "user"):
         given = session_token(request)
         active = "refresh" not in request.query_params

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from conductor.core.errors import StorePaused
-from conductor.operations import sessions
+from conductor.operations import sessions, tokens
 from conductor.web import auth
 from conductor.web.auth import Viewer
 from conductor.web.trial import EVENTS
@@ -58,7 +58,10 @@ async def lives(request: Request) -> bool:
     """Whether the session of the request still does."""
     if request.app.state.local:
         return True
+    system, token = request.app.state.system, getattr(request.state, "token", None)
     try:
-        return await sessions.who(request.app.state.system, auth.session_token(request), active=False) is not None
+        if token is not None:
+            return await tokens.lives(system, token.id)
+        return await sessions.who(system, auth.session_token(request), active=False) is not None
     except StorePaused:
         return True  # the next look tells

@@ -111,6 +111,10 @@ async def suggest(request: Request, user: Viewer, at: Annotated[int, Query(ge=0,
     asked = replace(seen.request, q=request.query_params.get("q", ""), after=None)
     async with request.app.state.turns.take(user.email):
         found = await suggesting.suggestions(request.app.state.system, user, asked, at)
+    counted = replace(asked, q=asked.q[:at].rpartition(":")[0] or "*")  # a deed for each field, not for each letter
+    if any(item.told[:1].isdigit() for item in found) and request.app.state.lately.first(deed(user, counted)):
+        address = auth.client_address(request)
+        await auditing.searched(request.app.state.system, user, counted, address, counted=True)
     return Response(msgspec.json.encode(found), media_type="application/json")
 
 
@@ -185,8 +189,8 @@ async def _facets(
     found = await counting.facets(
         request.app.state.system, asked, names, user.sight, limit=limit, compare=seen.compare, **more
     )
-    query = parse(seen.q or "*")
-    return [_shown(item, query, seen, to or seen) for item in found]
+    asking = _Asking(parse(seen.q or "*"), seen, to or seen)
+    return [_shown(item, asking) for item in found]
 
 
 def around(seen: View) -> Callable[[str, object], Choice]:
@@ -195,34 +199,44 @@ def around(seen: View) -> Callable[[str, object], Choice]:
         query = parse(seen.q or "*")
     except QueryError:
         query = parse("*")
+    asking = _Asking(query, seen, seen)
 
     def choices(name: str, found: object) -> Choice:
         known = fields.BY_NAME.get(name)
         text = str(found).lower() if isinstance(found, bool) else str(found)
         if known is None or known.kind is fields.Kind.TIME or known.name != name:
             return Choice(Value(text, 0))
-        return _choice(Value(text, 0, hidden=masking.MARK in text), name, query, seen, seen)
+        return asking.choice(Value(text, 0, hidden=masking.MARK in text), name)
 
     return choices
 
 
-def _shown(found: Facet, query: Parsed, seen: View, to: View) -> Shown:
-    missing = _choice(Value("", found.missing), found.field, query, seen, to) if found.missing else None
-    choices = [_choice(value, found.field, query, seen, to) for value in found.values]
+class _Asking:
+    """Makes searches of values: from a query, seen in one view, leading to another."""
+
+    def __init__(self, query: Parsed, seen: View, to: View) -> None:
+        self._query, self._seen, self._to = query, seen, to
+        self._terms = {chip.text for chip in editing.chips(query)}
+
+    def choice(self, value: Value, field: str) -> Choice:
+        """Of a value of a field; without searches where one cannot ask for it."""
+        if value.hidden:
+            return Choice(value)
+        try:
+            include, exclude, only = (
+                editing.changed(self._query, field, value.text, how)
+                for how in (editing.INCLUDE, editing.EXCLUDE, editing.ONLY)
+            )
+        except QueryError:  # text where an address should be
+            return Choice(value)
+        asked = (self._to.asking(include), self._seen.asking(exclude), self._to.asking(only))
+        return Choice(value, *asked, chosen=only in self._terms)
+
+
+def _shown(found: Facet, asking: _Asking) -> Shown:
+    missing = asking.choice(Value("", found.missing), found.field) if found.missing else None
+    choices = [asking.choice(value, found.field) for value in found.values]
     return Shown(found, view.title(found.field), choices, missing)
-
-
-def _choice(value: Value, field: str, query: Parsed, seen: View, to: View) -> Choice:
-    if value.hidden:
-        return Choice(value)
-    try:
-        include, exclude, only = (
-            editing.changed(query, field, value.text, how) for how in (editing.INCLUDE, editing.EXCLUDE, editing.ONLY)
-        )
-    except QueryError:  # text where an address should be
-        return Choice(value)
-    chosen = any(chip.text == only for chip in editing.chips(query))
-    return Choice(value, to.asking(include), seen.asking(exclude), to.asking(only), chosen)
 
 
 def _colours(names: Sequence[str]) -> Mapping[str, int]:

@@ -80,10 +80,14 @@ def understood(text: str, zone: ZoneInfo) -> Range:
     return Range("", _url(start) if start else "", last.strftime(SECONDS) if last else "")
 
 
-def between(start: datetime, end: datetime) -> Range:
-    """From one time, included, to another that is not."""
-    last = (end - timedelta(seconds=1)).strftime(SECONDS) if not end.microsecond else clock.to_exact(end)
-    return Range("", clock.to_exact(start) if start.microsecond else _url(start), last)
+def between(start: datetime | None, end: datetime) -> Range:
+    """From one time, included, or the beginning, to another that is not. Raises ValueError for times without a zone."""
+    if end.tzinfo is None or (start is not None and start.tzinfo is None):
+        raise ValueError("a time without a zone")
+    last = clock.to_exact(end) if end.microsecond else (end - timedelta(seconds=1)).astimezone(UTC).strftime(SECONDS)
+    if start is None:
+        return Range("", "", last)
+    return Range("", clock.to_exact(start) if start.microsecond else _url(start.astimezone(UTC)), last)
 
 
 def preview(text: str, zone: ZoneInfo) -> str:

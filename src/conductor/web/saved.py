@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter
@@ -39,7 +41,7 @@ async def save(request: Request, user: Analyst) -> Response:
     typed = await forms.values(request)
     seen = _seen(typed, user)
     try:
-        kept = fixed(seen) if typed.get("keep") == "fixed" else seen
+        kept = fixed(seen, typed.get("shown", "")) if typed.get("keep") == "fixed" else seen
         made = await saving.save(
             request.app.state.system,
             user,
@@ -90,7 +92,7 @@ async def share(request: Request, user: Viewer) -> Response:
     """Make a short link to what the form says, and show it beside the same results."""
     typed = await forms.values(request)
     seen = _seen(typed, user)
-    kept = seen if typed.get("time") == "moving" else fixed(seen)
+    kept = seen if typed.get("time") == "moving" else fixed(seen, typed.get("shown", ""))
     slug = await saving.share(request.app.state.system, user, show.query(replace(kept, saved="").parts))
     return see_other(f"{seen.url()}{'&' if '?' in seen.url() else '?'}link={slug}")
 
@@ -120,12 +122,14 @@ def state_of(seen: View) -> dict[str, str]:
     return {name: value for name, value in seen.parts.items() if name in PARTS and value}
 
 
-def fixed(seen: View) -> View:
-    """The same with its time range from one time to another."""
+def fixed(seen: View, shown: str = "") -> View:
+    """The same with its time range as it was `shown` (two times with a blank between), or as it is now."""
+    start, _, end = shown.partition(" ")
+    if seen.range.last and start and end:
+        with suppress(ValueError):
+            return replace(seen, range=ranges.between(datetime.fromisoformat(start), datetime.fromisoformat(end)))
     asked = seen.request
     span = resolve(asked.last, asked.start, asked.end, clock.now())
-    if span.start is None:
-        return seen
     return replace(seen, range=ranges.between(span.start, span.end or clock.now()))
 
 

@@ -99,15 +99,13 @@ async def _found(request: Request, user: User, seen: View) -> dict[str, Any]:
         result = await search.search(system, replace(asked, limit=1) if seen.group else asked, user.sight, raw=False)
         found |= {"result": result, "entries": entries(result, oldest_first=seen.oldest_first)}
         found |= _beside(result, seen.open)
+        if not result.rows:
+            found["empty"] = await _why_empty(request, user, seen, result)
+        if request.query_params.get("with") == "counts":
+            found["counts"] = await parts.counted(request, user, seen)
+            found["facets"] = await parts.faceted(request, user, seen)
     request.app.state.lately.first(parts.deed(user, asked))
     await auditing.searched(system, user, asked, auth.client_address(request))
-    if not result.rows:
-        found["empty"] = await _why_empty(request, user, seen, result)
-    if request.query_params.get("with") == "counts":
-        found |= {
-            "counts": await parts.counted(request, user, seen),
-            "facets": await parts.faceted(request, user, seen),
-        }
     return found
 
 

@@ -201,7 +201,7 @@ def result(found: Result) -> dict[str, Any]:
         "gaps": [_gap_in_range(item) for item in found.gaps],
         "behind": list(found.behind),
         "hints": [_plain(hint, "message start end fix label") for hint in found.hints],
-        "range": {"from": _time(found.span.start), "to": _time(found.span.end)},
+        "range": {"from": _exact(found.span.start), "to": _exact(found.span.end)},
         "took_ms": found.took_ms,
     }
 
@@ -260,6 +260,10 @@ def _times(found: object, names: str) -> dict[str, Any]:
 
 def _seconds(span: timedelta | None) -> int | None:
     return None if span is None else round(span.total_seconds())
+
+
+def _exact(moment: datetime | None) -> str | None:
+    return None if moment is None else clock.to_exact(moment)
 
 
 def _time(moment: datetime | None) -> str | None:

@@ -22,6 +22,7 @@ from conductor.web.trial import EVENTS
 from conductor.web.view import View
 
 LOOK = 1.0  # seconds between two looks
+OF_LATE = "24h"  # how old an event may be that is told, unless a range says otherwise
 QUIET = 15.0  # seconds of silence after which a sign of life is sent
 router = APIRouter()
 
@@ -32,8 +33,8 @@ async def rows(request: Request, user: Viewer) -> Response:
     state = request.app.state
     seen = view.read(request.query_params, show.zone(user.time_zone))
     asked = replace(seen.request, after=None, limit=search.LIMIT)
+    await search.criteria_of(state.system, asked, user.sight)  # what cannot be asked is refused before the first byte
     marks = await search.marks(state.system)
-    await search.fresh(state.system, asked, user.sight, marks, marks)  # refused before the first byte
     if state.lately.first(parts.deed(user, asked)):
         await auditing.searched(state.system, user, asked, auth.client_address(request))
     pieces = await files.started(files.held(state.tails, user, _events(request, user, seen, asked, marks)))
@@ -43,11 +44,13 @@ async def rows(request: Request, user: Viewer) -> Response:
 @router.get("/api/v1/artifacts/live", tags=["artifacts"])
 async def lines(request: Request, user: Viewer, asked: Asked) -> Response:
     """New events that match as they become searchable, a JSON object a line, without end; an empty line from time to
-    time says that it goes on. At most `limit` of those that come at once are told."""
+    time says that it goes on. At most `limit` of those that come at once are told, and of events that are older than a
+    day only with a range that reaches so far."""
     state = request.app.state
-    asked = replace(asked, after=None)
+    bounded = asked.last or asked.start or asked.end
+    asked = replace(asked, after=None, last=asked.last if bounded else OF_LATE)
+    await search.criteria_of(state.system, asked, user.sight)
     marks = await search.marks(state.system)
-    await search.fresh(state.system, asked, user.sight, marks, marks, raw=True)
     await auditing.searched(state.system, user, asked, auth.client_address(request))
     pieces = await files.started(files.held(state.tails, user, _lines(request, user, asked, marks)))
     return StreamingResponse(pieces, media_type=EVENTS, headers={"Cache-Control": "no-store"})

@@ -130,14 +130,15 @@ class View:
 def read(asked: Mapping[str, str], zone: ZoneInfo) -> View:
     """From the URL; what it says that is not understood is left out, a time range aside."""
     kind, _, group = asked.get("view", "").partition(":")
+    span = ranges.read(asked, zone)
     return View(
         q=asked.get("q", "").strip(),
-        range=ranges.read(asked, zone),
+        range=span,
         columns=read_columns(asked.get("cols", "")),
         oldest_first=asked.get("sort", "") == "date",
         by=asked.get("by", "").strip(),
         group=group.strip() if kind == "group" else "",
-        compare=asked.get("compare", "") == "prev",
+        compare=asked.get("compare", "") == "prev" and bool(span.last or (span.start and span.end)),
         live=asked.get("live", "") == "1",
         saved=asked.get("saved", ""),
         after=asked.get("after", ""),

@@ -187,3 +187,22 @@ def test_no_address_survives_anywhere_in_a_record(local: str, around: str, data:
     assert email not in told
     if ip not in (ipaddress.ip_address("2001:db8::"),):
         assert str(ip) not in told
+
+
+@pytest.mark.parametrize(
+    ("field", "found", "shown"),
+    [
+        ("details", '{"name":"Ana Meyer"}', "{•••"),
+        ("user.address.locality", "Berlin", "B•••"),
+        ("user_id", "acme|ana.meyer", "a•••"),
+        ("description", "ana.meyer failed", "a•••"),
+        ("user_name", "ana@example.com", "a•••@example.com"),
+        ("ip", "203.0.113.7", "203.0.113.•••"),
+        ("client_name", "Web shop", "Web shop"),
+        ("client_name", "App of ana@example.com", "App of a•••@example.com"),
+        ("type", "fp", "fp"),
+        ("details.request.method", "", ""),
+    ],
+)
+def test_a_value_that_stands_alone_is_hidden_unless_it_is_about_things(field: str, found: str, shown: str) -> None:
+    assert masking.value(field, found) == shown

@@ -76,7 +76,7 @@ async def facets(
     request: Request,
     user: Viewer,
     asked: Asked,
-    field: list[str] = Query(max_length=20),  # noqa: B008 - how FastAPI is told
+    field: list[str] = Query(max_length=10),  # noqa: B008 - how FastAPI is told
     values: int = Query(counting.VALUES, ge=1, le=1000),
     lines: bool = False,
     compare: bool = False,

@@ -186,7 +186,7 @@ if (box && list) {
   const ask = async () => {
     const number = ++asked;
     const query = new URLSearchParams(new FormData(box.form));
-    query.set("at", box.selectionStart);
+    query.set("at", [...box.value.slice(0, box.selectionStart)].length); // the server counts characters, not halves of them
     const answer = await fetch(`/signals/suggest?${query}`).catch(() => null);
     if (!answer?.ok || answer.redirected || number !== asked || document.activeElement !== box) return;
     items = await answer.json();
@@ -194,7 +194,9 @@ if (box && list) {
   };
   const take = (at) => {
     const item = items[at];
-    box.setRangeText(item.text, item.start, item.end, "end");
+    const letters = [...box.value];
+    const units = (count) => letters.slice(0, count).join("").length;
+    box.setRangeText(item.text, units(item.start), units(item.end), "end");
     close();
     if (item.text.endsWith(":")) ask();
   };
