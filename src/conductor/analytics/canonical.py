@@ -124,6 +124,8 @@ def _moment(point: Moment) -> str:
         seconds = int(point.offset.total_seconds())
         unit = next(unit for unit in "wdhms" if seconds % values.UNITS[unit] == 0)
         return "now" if seconds == 0 else f"now{seconds // values.UNITS[unit]:+d}{unit}"
+    if point.length >= timedelta(days=28):
+        return point.first.date().isoformat()[:7]
     if point.length == timedelta(days=1):
         return point.first.date().isoformat()
     precision = {timedelta(minutes=1): "minutes", timedelta(seconds=1): "seconds"}.get(point.length, "microseconds")

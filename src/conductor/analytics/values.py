@@ -17,6 +17,7 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}  # in seconds
 _EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)  # what DateTime64 can hold
 
 _NOW = re.compile(r"now(?:([+-])([0-9]{1,6})([smhdw]))?", re.IGNORECASE)
+_MONTH = re.compile(r"[0-9]{4}-[0-9]{2}")
 _TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
     r"(?P<clock>[Tt ][0-9]{2}:[0-9]{2}"
@@ -69,14 +70,17 @@ def flag(text: str) -> bool | None:
 
 
 def moment(text: str) -> Moment | None:
-    """A date, a time to the minute, second or finer, or `now`, `now-2h`."""
+    """A month, a date, a time to the minute, second or finer, or `now`, `now-2h`."""
     if found := _NOW.fullmatch(text):
         sign, count, unit = found.groups()
         seconds = int(count) * UNITS[unit.lower()] if unit else 0
         return Moment(offset=timedelta(seconds=-seconds if sign == "-" else seconds))
-    if (shape := _TIME.fullmatch(text)) is None:
-        return None
     try:
+        if _MONTH.fullmatch(text):
+            first = datetime.fromisoformat(f"{text}-01")
+            return Moment(first=first, length=(first + timedelta(days=31)).replace(day=1) - first)
+        if (shape := _TIME.fullmatch(text)) is None:
+            return None
         first = datetime.fromisoformat(text.upper())
         return Moment(first=first.astimezone(UTC) if first.tzinfo else first, length=_length(shape))
     except (ValueError, OverflowError):
