@@ -1,0 +1,90 @@
+"""An index of an earlier version gets the counts by the hour when it is opened, and they are right."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from conductor.analytics import artifacts, tally
+from conductor.analytics.buckets import cut
+from conductor.analytics.engine import Analytics
+from conductor.analytics.query import parse
+from conductor.analytics.search import Criteria
+from conductor.analytics.timerange import TimeRange
+from conductor.core import clock
+from conductor.core.artifact import Artifact
+from conductor.core.signal import Signal
+
+DAY = datetime(2026, 11, 20, tzinfo=UTC)
+BEFORE = {  # what the table of an earlier version had not, or had otherwise
+    r",\s*PROJECTION by_hour[^\n]*\([^\n]*\)(?=,|\n)": "",
+    re.escape(f", {artifacts.SETTINGS}"): "",
+    r", dictionary_block_size = 4096": "",
+    r"bloom_filter\(0\.0005\)": "bloom_filter(0.01)",
+}
+
+
+def _older(client: Any) -> None:
+    statement = artifacts._ddl()
+    for pattern, text in BEFORE.items():
+        statement, count = re.subn(pattern, text, statement)
+        assert count, pattern
+    assert "by_hour" not in statement
+    client.command(statement)
+    rows = [
+        (
+            Signal(f"900{number}", b"{}"),
+            Artifact(
+                time=clock.to_micros(DAY + number * timedelta(minutes=7)),
+                log_id=f"900{number}",
+                type=("s", "fp")[number % 2],
+                outcome=("success", "failure")[number % 2],
+            ),
+        )
+        for number in range(400)
+    ]
+    artifacts.insert(client, [artifacts.block(1, "auth0", 1, DAY, rows)], "first")
+
+
+def _counts(client: Any) -> dict[str, int]:
+    span = TimeRange(DAY + timedelta(minutes=30), DAY + timedelta(hours=40, minutes=5))
+    criteria = Criteria(parse("type:fp"), span, {}, DAY)
+    assert span.start
+    assert span.end
+    bars = tally.histogram(client, criteria, cut(span.start, span.end, most=12), "outcome")
+    return {name: sum(bar.get(name, 0) for bar in bars) for name in ("failure", "success")}
+
+
+def test_an_index_of_an_earlier_version_gets_its_counts_and_keeps_its_events(tmp_path: Path) -> None:
+    async def work() -> None:
+        first = Analytics(tmp_path / "analytics")
+        await first.open(_older)
+        before = await first.read(_counts)
+        await first.close()
+        again = Analytics(tmp_path / "analytics")
+        await again.open(artifacts.prepare)
+
+        def materialized(client: Any) -> bool:
+            waiting = client.query("SELECT count() FROM system.mutations WHERE NOT is_done").result_rows[0][0]
+            return not waiting
+
+        while not await again.read(materialized):
+            pass
+        names = await again.read(
+            lambda client: (
+                client.query(
+                    "SELECT DISTINCT name FROM system.projection_parts WHERE table = 'artifacts' AND active"
+                ).result_rows
+            )
+        )
+        assert {name for (name,) in names} == set(artifacts.HOURLY)
+        assert await again.read(_counts) == before == {"failure": 170, "success": 0}
+        await again.write(artifacts.prepare)  # what is there is left alone
+        await again.write(lambda client: artifacts.remove(client, 1, 1))
+        assert await again.read(_counts) == {"failure": 0, "success": 0}
+        await again.close()
+
+    asyncio.run(work())
