@@ -47,6 +47,7 @@ def run(tmp_path: Path) -> Callable[[Callable[[Site], Awaitable[None]]], None]:
                     await world.add(name, tenant)
                     await world.poll(name)
                 app = create_app(world.system)
+                app.state.stopping.set()  # what goes on for ever ends at once
                 transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
                 async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN) as http:
                     _, secret = await tokens.create(world.system, "siem", SCOPES, by="test", only=[MINE])
