@@ -29,6 +29,7 @@ CALLS = int(os.environ.get("CONDUCTOR_TEST_CALLS", "2000"))
 OURS = {"X-Conductor": "1", "Sec-Fetch-Site": "same-origin"}
 NAMES = ("prod", "off", "nothing", "prod%2Fx", "")
 SLOW = {"/api/v1/integrations/{name}/poll"}  # waits for a vendor: fewer of these
+ENDLESS = ("/api/v1/artifacts/live",)  # of these only the head is waited for
 
 
 @dataclass
@@ -44,7 +45,9 @@ class Target:
     def send(self, method: str, url: str, **more: Any) -> None:
         """One call; an answer from 500 up is written down, but for those that tell of a vendor."""
         try:
-            answer = self.http.request(method, url, **more)
+            with self.http.stream(method, url, **more) as answer:
+                if url not in ENDLESS or answer.status_code >= 400:
+                    answer.read()
         except (httpx2.InvalidURL, httpx2.LocalProtocolError, UnicodeEncodeError, ValueError):
             return  # not even our own client can say that
         self.statuses[answer.status_code] += 1
@@ -130,6 +133,13 @@ def _quoted(value: Any) -> str:
 
 PAGES = ["/", "/signals/search", "/admin/settings/integrations", "/admin/settings/integrations/prod", "/auth/login"]
 PAGES += ["/help/x", "/signals/events/x", "/setup", "/account", "/admin/settings/integrations/new"]
+PAGES += [
+    "/signals/search/counts",
+    "/signals/search/facets",
+    "/signals/search/facet",
+    "/signals/saved",
+    "/signals/suggest",
+]
 KEYS = [
     "q",
     "last",
@@ -145,6 +155,15 @@ KEYS = [
     "before",
     "refresh",
     "done",
+    "cols",
+    "sort",
+    "by",
+    "view",
+    "compare",
+    "saved",
+    "field",
+    "like",
+    "at",
 ]
 
 

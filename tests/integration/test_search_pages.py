@@ -238,6 +238,9 @@ def test_the_open_event_leads_to_its_neighbours_and_its_values_to_searches(run: 
         assert f"{SEARCH}?q=user_name%3A%2A+type%3A{type_}&last=30d" in links
         assert f"{SEARCH}?q=user_name%3A%2A+-type%3A{type_}&last=30d" in links
         assert not [link for link in links if "-date" in link or "ingested" in link]
+        nowhere = await _get(http, f"{SEARCH}?q=type%3Anothing&last=30d&open={here}")
+        assert 'data-key="j"' not in nowhere
+        assert "Not found" in await _get(http, f"{SEARCH}?q=(&last=30d&open=x", 422)
         first = await _get(http, f"{SEARCH}?q=user_name%3A%2A&last=30d&open={above}")
         assert 'data-key="k"' not in first
 

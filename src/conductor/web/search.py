@@ -71,7 +71,7 @@ async def preview(user: Viewer, words: str = "") -> dict[str, str]:
 
 async def _answer(request: Request, user: User, seen: View, wrong: Mapping[str, str] | None = None) -> Response:
     context: dict[str, Any] = {"view": seen, "zone": show.zone(user.time_zone), "fields": wrong or {}}
-    context |= dict.fromkeys(("result", "error", "empty", "counts", "facets", "groups"))
+    context |= dict.fromkeys(("result", "error", "empty", "counts", "facets", "groups", "before", "behind"))
     context |= {"entries": [], "chips": [], "wider": WIDER.get(seen.range.last), "choices": view.CHOICES}
     context |= {"named": await saved.named(request, user, seen), "link": _link(request)}
     context |= {"opened": await _opened(request, user, seen), "titled": view.title, "bys": view.BY}
