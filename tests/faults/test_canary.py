@@ -296,13 +296,18 @@ def _look(run: Run, browsers: dict[str, Browser]) -> None:
     described = json.loads(browsers["admin"].api("GET", "/openapi.json")[1])
     row = json.loads(browsers["admin"].api("GET", "/artifacts/search?limit=1")[1])["rows"]
     known = {"name": PUBLIC, "id": row[0]["id"], "gap": "1", "email": "viewer@example.com"}
-    api = [path for path, methods in described["paths"].items() if "get" in methods]
+    endless = "/api/v1/artifacts/live"
+    api = [path for path, methods in described["paths"].items() if "get" in methods and path != endless]
     pages = [
         "/",
         "/account",
         "/help",
         "/admin/settings/general",
         "/signals/search?last=30d",
+        "/signals/search/counts?last=30d",
+        "/signals/search/facets?last=30d",
+        "/signals/saved",
+        "/signals/export?last=30d&format=ndjson&all=true",
         f"/signals/events/{row[0]['id']}",
         LIST,
         "/metrics",
