@@ -163,5 +163,6 @@ def _check_the_events(page: Page, vendor: Vendor) -> None:
 def _screen(page: Page, name: str) -> None:
     if os.environ.get("CONDUCTOR_SCREENS") == "1":
         SCREENS.mkdir(exist_ok=True)
+        expect(page.locator("[aria-busy=true]")).to_have_count(0)  # what comes by itself is there
         page.evaluate("scrollTo(0, 0)")
         page.screenshot(path=SCREENS / f"{name}.png", full_page=name in WHOLE)
