@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,7 @@ class _Work:
     after: str | None = None
     size: int = 0
     count: int = 0
-    begun: bool = field(default=False)
+    begun: bool = False
 
     async def run(self, api: talk.Api) -> Mapping[str, Any]:
         """Write it all; the answer is the manifest."""
