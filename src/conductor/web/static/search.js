@@ -56,12 +56,14 @@ document.addEventListener("submit", async (event) => {
 
 // One stop for Tab in the chart; arrows go from bar to bar, with Shift they choose a span.
 let anchor = null;
-document.addEventListener("htmx:after:swap", () => {
+function settle() {
   for (const part of $$("[data-part]")) if (part.querySelector("[hx-ignore]")) part.removeAttribute("aria-busy");
   const bars = $$("[data-timeline] a");
   if (bars.every((bar) => bar.hasAttribute("tabindex"))) return;
   bars.forEach((bar, at) => bar.setAttribute("tabindex", at === bars.length - 1 ? "0" : "-1"));
-});
+}
+document.addEventListener("htmx:after:swap", settle);
+settle(); // parts that came before this script
 document.addEventListener("keydown", (event) => {
   const bar = event.target.closest?.("[data-timeline] a");
   if (!bar) return;
