@@ -52,6 +52,7 @@ PAGES = {
     "a search between two times": "/signals/search?last=custom&from=2026-01-01T00:00Z&to=2026-01-02T00:00Z",
     "an event": "/signals/events/EVENT",
     "an event that is not there": "/signals/search?q=type%3Afp&open=0123456789abcdef0123456789abcdef",
+    "chosen events": "/signals/selected?ids=EVENT",
     "users": "/admin/users",
     "users, none is inactive": "/admin/users?tab=inactive",
     "users who are invited": "/admin/users?tab=invited",

@@ -21,6 +21,7 @@ from conductor.operations import accounts, auditing, saving, search
 from conductor.operations.search import Request
 from conductor.simulator.tenant import TenantSpec
 from conductor.store import audit
+from conductor.web import view
 
 SEARCH, SAVED = "/signals/search", "/signals/saved"
 Tell = Callable[[Site], Awaitable[None]]
@@ -201,14 +202,16 @@ def test_a_short_link_shows_the_same_results_later(run: Any) -> None:
             assert re.findall(r'<col width="(\d+)">', page) == ["196", "300"]
             assert 'aria-label="Event"' in page
             shown = "2026-11-20T10:00:00+00:00 2026-11-20T11:00:00.000500+00:00"
+            usual = re.sub(r":\d+", "", view.DEFAULT)
+            columns = f"&cols={usual.replace(',', '%2C')}"  # named, for the reader may have others
             then = await _post(http, SEARCH, "/signals/share", last="1h", time="fixed", shown=shown)
             slug = then.headers["location"].rpartition("link=")[2]
             assert (await http.get(f"/s/{slug}")).headers["location"] == (
-                f"{SEARCH}?last=custom&from=2026-11-20T10%3A00Z&to=2026-11-20T11%3A00%3A00.000500Z"
+                f"{SEARCH}?last=custom&from=2026-11-20T10%3A00Z&to=2026-11-20T11%3A00%3A00.000500Z{columns}"
             )
             moving = await _post(http, SEARCH, "/signals/share", last="1h", time="moving")
             slug = moving.headers["location"].rpartition("link=")[2]
-            assert (await http.get(f"/s/{slug}")).headers["location"] == f"{SEARCH}?last=1h"
+            assert (await http.get(f"/s/{slug}")).headers["location"] == f"{SEARCH}?last=1h{columns}"
             assert (await http.get("/s/nothing")).status_code == 404
 
     run(tell)

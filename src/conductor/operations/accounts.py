@@ -156,6 +156,11 @@ async def prefer(system: HasDatabase, user: User, *, theme: str, density: str, k
     return await system.database.write(lambda connection: store.change(connection, user.id, **values))
 
 
+async def keep_columns(system: HasDatabase, user: User, columns: str) -> User:
+    """The columns a user wants in searches, as URLs have them; empty for the usual ones."""
+    return await system.database.write(lambda connection: store.change(connection, user.id, columns=columns))
+
+
 async def change_password(
     system: HasDatabase, user: User, current: str, new: str, *, token: str = "", address: str = ""
 ) -> None:

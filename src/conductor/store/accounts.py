@@ -35,6 +35,7 @@ class User:
     theme: str = "system"
     density: str = "roomy"
     keys: bool = True
+    columns: str = ""
     sight: Sight = EVERYTHING  # not kept: it follows from the role, or from the token
 
 
@@ -195,7 +196,7 @@ def expire_failures(connection: Connection, before: datetime) -> None:
 
 
 def _user(row: Row[Any]) -> User:
-    plain = ("id", "email", "name", "role", "time_zone", "active", "theme", "density", "keys")
+    plain = ("id", "email", "name", "role", "time_zone", "active", "theme", "density", "keys", "columns")
     return User(created_at=clock.from_micros(row.created_at), **{name: getattr(row, name) for name in plain})
 
 

@@ -280,6 +280,7 @@ users = Table(
     Column("theme", Text, nullable=False, server_default="system", comment="system, light or dark"),
     Column("density", Text, nullable=False, server_default="roomy", comment="roomy or compact"),
     Column("keys", Boolean, nullable=False, server_default=text("true"), comment="single keys act"),
+    Column("columns", Text, nullable=False, server_default="", comment="of searches, as URLs have them"),
     sqlite_autoincrement=True,
 )
 

@@ -15,7 +15,7 @@ from starlette.responses import Response, StreamingResponse
 
 from conductor.operations import auditing, exporting
 from conductor.operations.accounts import User
-from conductor.web import auth, shell, show, view
+from conductor.web import auth, shell, view
 from conductor.web.auth import Analyst
 from conductor.web.turns import Turns
 
@@ -28,7 +28,7 @@ router = APIRouter(dependencies=[shell.Shell], include_in_schema=False)
 async def export(request: Request, user: Analyst, format: str = "csv", all: bool = False) -> Response:
     """What the page shows, all of it, as a zip with the events and their manifest. Raises Invalid, QueryError."""
     state = request.app.state
-    seen = view.read(request.query_params, show.zone(user.time_zone))
+    seen = view.read(request.query_params, user)
     columns = [] if all else [column.key for column in seen.shown]
     asked, plain = replace(seen.request, after=None), "plain" in request.query_params
     made = exporting.prepare(state.system, asked, format, columns, by=user.email, sight=user.sight, plain=plain)

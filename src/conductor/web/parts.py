@@ -41,6 +41,7 @@ COLOURS = {  # by the numbers of the style sheet
     "critical": 3,
     counting.OTHER: 5,
 }
+_COUNTED = frozenset(field.name for field in view.COUNTED)
 WIDE = 1000  # of the chart, in its own units
 router = APIRouter(include_in_schema=False)
 
@@ -81,21 +82,21 @@ class Shown:
 @router.get(SEARCH + "/counts")
 async def counts(request: Request, user: Viewer) -> Response:
     """How many events match, and the chart of them."""
-    seen = view.read(request.query_params, show.zone(user.time_zone))
+    seen = view.read(request.query_params, user)
     return await _part(request, user, seen, "counts", counted)
 
 
 @router.get(SEARCH + "/facets")
 async def facets(request: Request, user: Viewer) -> Response:
     """The values of the fields that are shown at once."""
-    seen = view.read(request.query_params, show.zone(user.time_zone))
+    seen = view.read(request.query_params, user)
     return await _part(request, user, seen, "facets", faceted)
 
 
 @router.get(SEARCH + "/facet")
 async def facet(request: Request, user: Viewer, field: str, like: str = "") -> Response:
     """More values of one field, those with a text in them."""
-    seen = view.read(request.query_params, show.zone(user.time_zone))
+    seen = view.read(request.query_params, user)
 
     async def one(request: Request, user: User, seen: View) -> Mapping[str, Any]:
         found = await _facets(request, user, seen, [field], MANY, like=like)
@@ -107,7 +108,7 @@ async def facet(request: Request, user: Viewer, field: str, like: str = "") -> R
 @router.get("/signals/suggest")
 async def suggest(request: Request, user: Viewer, at: Annotated[int, Query(ge=0, le=8000)]) -> Response:
     """What may come next in a query that is being typed, after so many characters."""
-    seen = view.read(request.query_params, show.zone(user.time_zone))
+    seen = view.read(request.query_params, user)
     asked = replace(seen.request, q=request.query_params.get("q", ""), after=None)
     async with request.app.state.turns.take(user.email):
         found = await suggesting.suggestions(request.app.state.system, user, asked, at)
@@ -209,6 +210,29 @@ def around(seen: View) -> Callable[[str, object], Choice]:
         return asking.choice(Value(text, 0, hidden=masking.MARK in text), name)
 
     return choices
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A column of the table, and the searches that its menu offers; the field's own where one cannot ask for it."""
+
+    column: view.Column
+    present: str = ""
+    missing: str = ""
+    group: str = ""
+
+
+def heads(seen: View) -> list[Head]:
+    """The columns that are shown, with their menus."""
+    asking = _Asking(parse(seen.q or "*"), seen, seen)
+
+    def head(column: view.Column) -> Head:
+        if column.name not in _COUNTED:
+            return Head(column)
+        nothing = asking.choice(Value("", 0), column.name)
+        return Head(column, nothing.exclude, nothing.include, seen.url(group=column.name, after="", open=""))
+
+    return [head(column) for column in seen.shown]
 
 
 class _Asking:

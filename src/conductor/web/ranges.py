@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -22,6 +23,7 @@ WORDS = {
     "30d": "Last 30 days",
 }
 CUSTOM = "custom"
+SHORTEST = timedelta(seconds=4)  # that is worth to be halved
 SECONDS = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -88,6 +90,22 @@ def between(start: datetime | None, end: datetime) -> Range:
     if start is None:
         return Range("", "", last)
     return Range("", clock.to_exact(start) if start.microsecond else _url(start.astimezone(UTC)), last)
+
+
+def moves(start: datetime, end: datetime, now: datetime) -> dict[str, Range]:
+    """The ranges beside one: the one before, the one after as far as it has begun, one twice as long and one half as
+    long, both around its middle; what there is not is left out."""
+    length, quarter = end - start, (end - start) / 4
+    found = {}
+    with suppress(OverflowError):
+        found["earlier"] = between(start - length, start)
+    if end < now:
+        found["later"] = between(end, min(end + length, now))
+    with suppress(OverflowError):
+        found["out"] = between(start - 2 * quarter, min(end + 2 * quarter, now))
+    if length >= SHORTEST:
+        found["in"] = between(start + quarter, end - quarter)
+    return found
 
 
 def preview(text: str, zone: ZoneInfo) -> str:

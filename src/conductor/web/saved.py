@@ -62,7 +62,7 @@ async def open_one(request: Request, user: Viewer, slug: str) -> Response:
     system = request.app.state.system
     found = await saving.find(system, user, slug)
     await saving.opened(system, found)
-    seen = view.read(found.state, show.zone(user.time_zone))
+    seen = view.read(found.state, user)
     return see_other(replace(seen, saved=slug).url())
 
 
@@ -93,7 +93,8 @@ async def share(request: Request, user: Viewer) -> Response:
     typed = await forms.values(request)
     seen = _seen(typed, user)
     kept = seen if typed.get("time") == "moving" else fixed(seen, typed.get("shown", ""))
-    slug = await saving.share(request.app.state.system, user, show.query(replace(kept, saved="").parts))
+    told = replace(kept, saved="").parts | {"cols": view.spelled(kept.shown)}  # nobody's own columns in their place
+    slug = await saving.share(request.app.state.system, user, show.query(told))
     return see_other(f"{seen.url()}{'&' if '?' in seen.url() else '?'}link={slug}")
 
 
@@ -112,7 +113,7 @@ async def named(request: Request, user: User, seen: View) -> Mapping[str, Any] |
         found = await saving.find(request.app.state.system, user, seen.saved)
     except NotFound as error:
         return {"missing": str(error)}
-    undone = replace(view.read(found.state, show.zone(user.time_zone)), saved=found.slug)
+    undone = replace(view.read(found.state, user), saved=found.slug)
     mine = not found.shipped and (found.owner == user.email or user.role == "admin")
     return {"it": found, "changed": state_of(seen) != state_of(undone), "undo": undone.url(), "mine": mine}
 
@@ -143,7 +144,7 @@ def range_of(found: Saved) -> str:
 
 
 def _seen(typed: Mapping[str, str], user: User) -> View:
-    return view.read(typed, show.zone(user.time_zone))
+    return view.read(typed, user)
 
 
 def _problems(error: ConductorError) -> Mapping[str, str]:

@@ -19,11 +19,13 @@ from conductor.analytics import editing
 from conductor.analytics.engine import Unsearchable
 from conductor.analytics.query import parse
 from conductor.analytics.syntax import QueryError
+from conductor.analytics.timerange import TimeRange
+from conductor.core import clock
 from conductor.core.errors import Invalid, NotFound
-from conductor.operations import auditing, counting, search
+from conductor.operations import accounts, auditing, counting, search
 from conductor.operations.accounts import User
 from conductor.operations.search import Result
-from conductor.web import auth, event, parts, ranges, saved, shell, show, view
+from conductor.web import auth, event, forms, parts, ranges, saved, shell, show, view
 from conductor.web.auth import Viewer
 from conductor.web.ranges import Range
 from conductor.web.render import pages, see_other
@@ -46,7 +48,7 @@ class Term:
 async def results(request: Request, user: Viewer) -> Response:
     """The page. A URL in other words than our own is sent on to ours."""
     asked, zone = request.query_params, show.zone(user.time_zone)
-    seen, words = view.read(asked, zone), asked.get("range", "").strip()
+    seen, words = view.read(asked, user), asked.get("range", "").strip()
     span = seen.range
     if "add" in asked:
         return see_other(seen.url(columns=view.added(seen.shown, asked["add"])))
@@ -57,7 +59,20 @@ async def results(request: Request, user: Viewer) -> Response:
             return await _answer(request, user, replace(seen, range=replace(span, typed=words)), error.fields)
     if span.start != asked.get("from", "").strip() or span.end != asked.get("to", "").strip():
         return see_other(seen.url())
+    if seen.own and "cols" not in asked:  # whoever is sent this address sees the same columns
+        return see_other(seen.url())
     return await _answer(request, user, seen)
+
+
+@router.post("/signals/columns")
+async def keep_columns(request: Request, user: Viewer) -> Response:
+    """Make the columns that are seen one's own, or go back to the usual ones."""
+    typed = await forms.values(request)
+    seen = view.read(typed, user)
+    kept = view.spelled(seen.shown) if typed.get("do") != "forget" else ""
+    usual = view.read_columns(kept) == view.read_columns(view.DEFAULT)
+    await accounts.keep_columns(request.app.state.system, user, "" if usual else kept)
+    return see_other(replace(seen, own=bool(kept) and not usual, columns=seen.shown if kept else ()).url())
 
 
 @router.get("/signals/range")
@@ -75,7 +90,7 @@ async def _answer(request: Request, user: User, seen: View, wrong: Mapping[str, 
     context |= {"entries": [], "chips": [], "wider": WIDER.get(seen.range.last), "choices": view.CHOICES}
     context |= {"named": await saved.named(request, user, seen), "link": _link(request)}
     context |= {"opened": await _opened(request, user, seen), "titled": view.title, "bys": view.BY}
-    context |= {"short": Range("15m", "", ""), "around": parts.around(seen)}
+    context |= {"short": Range("15m", "", ""), "around": parts.around(seen), "moves": {}}
     if wrong:
         return pages(request).answer(request, "search.html", status=422, **context)
     status = 200
@@ -98,6 +113,7 @@ async def _found(request: Request, user: User, seen: View) -> dict[str, Any]:
             found["groups"] = await parts.grouped(request, user, seen)
         result = await search.search(system, replace(asked, limit=1) if seen.group else asked, user.sight, raw=False)
         found |= {"result": result, "entries": entries(result, oldest_first=seen.oldest_first)}
+        found |= {"heads": parts.heads(seen), "moves": _moves(seen, result.span)}
         found |= _beside(result, seen.open)
         if not result.rows:
             found["empty"] = await _why_empty(request, user, seen, result)
@@ -107,6 +123,14 @@ async def _found(request: Request, user: User, seen: View) -> dict[str, Any]:
     request.app.state.lately.first(parts.deed(user, asked))
     await auditing.searched(system, user, asked, auth.client_address(request))
     return found
+
+
+def _moves(seen: View, span: TimeRange) -> Mapping[str, str]:
+    """The same search over the ranges beside this one."""
+    now = clock.now()
+    end = now if seen.range.last else span.end or now
+    found = ranges.moves(span.start, end, now) if span.start else {}
+    return {name: seen.url(range=moved, after="", open="", live=False) for name, moved in found.items()}
 
 
 def _link(request: Request) -> str:

@@ -14,7 +14,7 @@ from starlette.responses import Response, StreamingResponse
 
 from conductor.operations import auditing, search
 from conductor.operations.accounts import User
-from conductor.web import auth, event, files, live, parts, shapes, show, view
+from conductor.web import auth, event, files, live, parts, shapes, view
 from conductor.web.api.artifacts import Asked
 from conductor.web.auth import Viewer
 from conductor.web.render import pages
@@ -31,7 +31,7 @@ router = APIRouter()
 async def rows(request: Request, user: Viewer) -> Response:
     """The rows of new events that match. Raises QueryError, Invalid, TooManySearches."""
     state = request.app.state
-    seen = view.read(request.query_params, show.zone(user.time_zone))
+    seen = view.read(request.query_params, user)
     asked = replace(seen.request, after=None, limit=search.LIMIT)
     await search.criteria_of(state.system, asked, user.sight)  # what cannot be asked is refused before the first byte
     marks = await search.marks(state.system)

@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from conductor.core import fields
 from conductor.operations import search
+from conductor.operations.accounts import User
 from conductor.web import ranges, show
 from conductor.web.ranges import Range
 
@@ -45,11 +45,13 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What the URL asks for. `group` is the field by which events are counted instead of listed."""
+    """What the URL asks for. `group` is the field by which events are counted instead of listed; `own` says that the
+    reader has columns of their own, so that the usual ones have to be named."""
 
     q: str = ""
     range: Range = Range(ranges.DEFAULT, "", "")  # noqa: RUF009 - frozen
     columns: tuple[Column, ...] = ()
+    own: bool = False
     oldest_first: bool = False
     by: str = ""
     group: str = ""
@@ -70,7 +72,7 @@ class View:
         return {
             "q": self.q,
             **self.range.query,
-            "cols": written(self.columns),
+            "cols": spelled(self.columns) if self.own else written(self.columns),
             "sort": "date" if self.oldest_first else "",
             "by": self.by,
             "view": f"group:{self.group}" if self.group else "",
@@ -114,6 +116,12 @@ class View:
         return self.columns or read_columns(DEFAULT)
 
     @property
+    def opener(self) -> str:
+        """The column whose cells open their event."""
+        names = [column.name for column in self.shown]
+        return "date" if "date" in names else names[0]
+
+    @property
     def request(self) -> search.Request:
         """The operation's words for it."""
         span = self.range
@@ -127,14 +135,15 @@ class View:
         )
 
 
-def read(asked: Mapping[str, str], zone: ZoneInfo) -> View:
-    """From the URL; what it says that is not understood is left out, a time range aside."""
+def read(asked: Mapping[str, str], user: User) -> View:
+    """From the URL, for a reader; what it says that is not understood is left out, a time range aside."""
     kind, _, group = asked.get("view", "").partition(":")
-    span = ranges.read(asked, zone)
+    span = ranges.read(asked, show.zone(user.time_zone))
     return View(
         q=asked.get("q", "").strip(),
         range=span,
-        columns=read_columns(asked.get("cols", "")),
+        columns=read_columns(asked.get("cols", "")) or read_columns(user.columns),
+        own=bool(user.columns),
         oldest_first=asked.get("sort", "") == "date",
         by=asked.get("by", "").strip(),
         group=group.strip() if kind == "group" else "",
@@ -148,7 +157,7 @@ def read(asked: Mapping[str, str], zone: ZoneInfo) -> View:
 
 def added(columns: tuple[Column, ...], name: str) -> tuple[Column, ...]:
     """The columns with one more at the end."""
-    return read_columns(f"{','.join(f'{column.name}:{column.width}' for column in columns)},{name}")
+    return read_columns(f"{spelled(columns)},{name}")
 
 
 def read_columns(text: str) -> tuple[Column, ...]:
@@ -164,10 +173,14 @@ def read_columns(text: str) -> tuple[Column, ...]:
 
 def written(columns: tuple[Column, ...]) -> str:
     """Columns as a URL has them; empty for the usual ones."""
-    text = ",".join(
+    return "" if columns == read_columns(DEFAULT) else spelled(columns)
+
+
+def spelled(columns: tuple[Column, ...]) -> str:
+    """Columns as a URL has them, the usual ones, too."""
+    return ",".join(
         column.name if column.width == _usual(column.name) else f"{column.name}:{column.width}" for column in columns
     )
-    return "" if columns == read_columns(DEFAULT) else text
 
 
 def title(name: str) -> str:

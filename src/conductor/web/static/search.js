@@ -89,14 +89,72 @@ document.addEventListener("keydown", (event) => {
 
 for (const part of $$("[data-scripted]")) part.hidden = false;
 
-// Single keys, outside of inputs: what has a key is pressed, a menu opened; `t` is the time range, `f` the fields.
+// Events that are chosen: one, with Shift all from the last one on, or all that are listed.
+const bar = document.querySelector("#chosen");
+if (bar) {
+  const [said, copy, none] = ["[role=status]", "[data-copies]", "[data-unchoose]"].map((name) => bar.querySelector(name));
+  const all = document.querySelector("#choose-all");
+  const boxes = () => $$("#rows input[name=ids]");
+  let last = null;
+  const count = () => {
+    const chosen = boxes().filter((each) => each.checked).length;
+    bar.hidden = !chosen;
+    for (const button of [none, copy]) button.hidden = button === copy && !navigator.clipboard;
+    all.checked = chosen > 0 && chosen === boxes().length;
+    all.indeterminate = chosen > 0 && !all.checked;
+    const text = `${chosen} event${chosen === 1 ? "" : "s"} chosen`;
+    if (said.textContent !== text) said.textContent = text;
+  };
+  const chosen = () => boxes().filter((each) => each.checked).map((each) => each.value).join(",");
+  document.addEventListener("click", (event) => {
+    const box = event.target.closest?.("#rows input[name=ids]");
+    if (!box) return;
+    const list = boxes();
+    const [from, to] = [list.indexOf(last), list.indexOf(box)].sort((one, other) => one - other);
+    if (event.shiftKey && from >= 0) for (const each of list.slice(from, to + 1)) each.checked = box.checked;
+    last = box;
+    count();
+  });
+  const choose = (on) => {
+    for (const each of boxes()) each.checked = on;
+    count();
+  };
+  all.addEventListener("click", () => choose(all.checked));
+  none.addEventListener("click", () => (choose(false), all.focus()));
+  copy.addEventListener("click", async () => {
+    const answer = await fetch(`${copy.dataset.copies}?ids=${chosen()}`).catch(() => null);
+    const text = answer?.ok && !answer.redirected ? await answer.text() : "";
+    const done = text && (await navigator.clipboard.writeText(text).then(() => true, () => false));
+    said.textContent = done ? "Copied" : "It could not be copied.";
+  });
+  bar.addEventListener("submit", (event) => {
+    if (event.submitter?.formAction !== bar.action) return;
+    event.preventDefault();
+    location.href = `${bar.action}?ids=${chosen()}`; // shorter than a name for each
+  });
+  document.addEventListener("htmx:after:swap", count);
+  addEventListener("pageshow", count);
+  count();
+}
+
+// Single keys, outside of inputs: what has a key is pressed, a menu opened; `t` is the time range, `f` the fields. Where no
+// event is open `j` and `k` go from row to row; `x` chooses the event one is at.
 const wantsKeys = document.documentElement.dataset.keys !== "off";
+const rows = () => $$("#rows > tr").filter((row) => row.querySelector("input[name=ids]"));
+const here = () => document.activeElement?.closest("#rows > tr");
+const inRows = {
+  j: () => rows()[rows().indexOf(here()) + 1]?.querySelector("a").focus(),
+  k: () => rows()[rows().indexOf(here()) - 1]?.querySelector("a").focus(),
+  o: () => here()?.querySelector("a").click(),
+  x: () => (here() ?? document.querySelector("#rows > tr[aria-selected=true]") ?? rows()[0])?.querySelector("input[name=ids]")?.click(),
+};
 document.addEventListener("keydown", (event) => {
-  if (!wantsKeys || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select, details[open]")) return;
+  if (!wantsKeys || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input:not([type=checkbox]), textarea, select, details[open], [popover]")) return;
   const places = { t: "#last", f: "#facets a" };
   const found = places[event.key] ? document.querySelector(places[event.key]) : $$("[data-key]").find((each) => each.dataset.key === event.key);
-  if (!found) return;
+  if (!found && !inRows[event.key]) return;
   event.preventDefault();
+  if (!found) return inRows[event.key]();
   if (places[event.key]) return found.focus();
   found.click();
   if (found.matches("summary")) found.focus();
@@ -208,6 +266,13 @@ if (box && list) {
     pause = setTimeout(ask, 120);
   });
   box.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      box.form.target = "_blank";
+      box.form.requestSubmit();
+      box.form.target = "";
+      return;
+    }
     if (event.key === "ArrowDown" && list.hidden) {
       event.preventDefault();
       return ask();
