@@ -103,3 +103,20 @@ def test_hidden_personal_data_is_not_offered(run: Any) -> None:
                 assert answer.json() == []
 
     run(tell)
+
+
+def test_what_one_asked_of_late_is_offered_again_and_nobody_elses(run: Any) -> None:
+    async def tell(site: Site, offered: Any) -> None:
+        async with site.browser("analyst") as http, site.browser("viewer") as other:
+            for q in ("type:fp", "ip:10.0.0.0/8", "type:fp", "outcome:failure user_name:ana*"):
+                await http.get("/signals/search", params={"q": q, "last": "7d"})
+            await http.get("/signals/search/counts", params={"q": "type:counted", "last": "7d"})
+            await other.get("/signals/search", params={"q": "type:secret", "last": "7d"})
+        late = [item for item in await offered("") if item.told == "Asked of late"]
+        assert [item.text for item in late] == ["outcome:failure user_name:ana*", "type:fp", "ip:10.0.0.0/8"]
+        (found,) = [item for item in await offered("ana") if item.told == "Asked of late"]
+        assert (found.text, found.start, found.end) == ("outcome:failure user_name:ana*", 0, 3)
+        assert not [item for item in await offered("type:fp ") if item.told == "Asked of late"]
+        assert not [item for item in await offered("-ana") if item.told == "Asked of late"]
+
+    run(tell)

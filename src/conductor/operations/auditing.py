@@ -19,6 +19,7 @@ __all__ = [
     "Entry",
     "Verdict",
     "Wanted",
+    "asked_of_late",
     "denied",
     "entries",
     "exported",
@@ -28,6 +29,9 @@ __all__ = [
     "took_away",
     "verify",
 ]
+
+
+LATELY = 200  # entries that are looked through for queries
 
 
 async def entries(system: HasDatabase, wanted: Wanted, limit: int, before: int | None = None) -> Sequence[Entry]:
@@ -58,11 +62,19 @@ async def searched(system: HasDatabase, user: User, asked: Request, address: str
     """Somebody has searched, or `counted` alone. The further pages of a search are no deed of their own."""
     if asked.after and not counted:
         return
-    words = {"q": asked.q, "last": asked.last, "from": asked.start, "to": asked.end}
+    words = {"q": asked.q, "last": asked.last, "from": asked.start, "to": asked.end, "counted": counted or None}
     detail = {name: value for name, value in words.items() if value is not None}
     await _note(
         system, lambda connection: audit.append(connection, user.email, "search", "events", detail, address=address)
     )
+
+
+async def asked_of_late(system: HasDatabase, user: User, limit: int) -> list[str]:
+    """The queries that a user searched for last, each once, the latest first. Raises StoreError."""
+    wanted = Wanted(actor=user.email, action="search", target="events")
+    found = await entries(system, wanted, LATELY)
+    queries = (str(entry.detail.get("q", "")) for entry in found if not entry.detail.get("counted"))
+    return list(dict.fromkeys(q for q in queries if q not in ("", "*")))[:limit]
 
 
 async def took_away(system: HasDatabase, user: User, asked: Request, format: str, address: str) -> None:

@@ -1,4 +1,5 @@
-"""What may come next in a query that is being typed: fields, values with their counts, saved searches."""
+"""What may come next in a query that is being typed: fields, values with their counts, saved searches, and what was
+asked of late."""
 
 from __future__ import annotations
 
@@ -13,12 +14,13 @@ from conductor.analytics.syntax import IS_NAMES, SAVED, QueryError
 from conductor.core import fields
 from conductor.core.errors import Invalid
 from conductor.core.fields import Kind
-from conductor.operations import counting, saving
+from conductor.operations import auditing, counting, saving
 from conductor.operations.accounts import User
 from conductor.operations.search import Request
 from conductor.operations.system import System
 
 MOST = 12
+LATE = 5  # queries that were asked of late
 # The term at the end of the text: a minus, a field with its colon, what is typed of a value, with an opening quote.
 _TERM = re.compile(r'(?:^|(?<=[\s(]))(?P<minus>-?)(?:(?P<field>[A-Za-z_$@][\w.$-]*):)?(?P<value>"[^"]*|[^\s()"]*)$')
 _LISTED = re.compile(r"(?:^|(?<=[\s(-]))([A-Za-z_$@][\w.$-]*):\([^()]*$")
@@ -58,9 +60,12 @@ async def suggestions(system: System, user: User, request: Request, at: int) -> 
             for text, label, told in await _values(system, user, rest, field, value)
         ]
     elif name is None:
-        offered = (
-            [*_addresses(value), *_fields(value), *await _saved(system, user, value)] if value else list(_fields(""))
-        )
+        whole = place[0] == 0 and at == len(request.q) and not minus
+        late = await _of_late(system, user, value) if whole else []
+        if value:
+            offered = [*_addresses(value), *_fields(value), *await _saved(system, user, value), *late]
+        else:
+            offered = [*late, *_fields("")]
     else:
         field = field_name(name)
         rest = replace(request, q=_rest(request.q, *place))
@@ -101,6 +106,12 @@ async def _saved(system: System, user: User, value: str) -> list[Offer]:
     ]
 
 
+async def _of_late(system: System, user: User, value: str) -> list[Offer]:
+    """Whole queries, where nothing else is typed."""
+    found = await auditing.asked_of_late(system, user, LATE)
+    return [(q, q, "Asked of late") for q in found if value.casefold() in q.casefold() and q != value]
+
+
 async def _values(system: System, user: User, rest: Request, field: str, value: str) -> list[Offer]:
     if field == SAVED:
         return await _saved(system, user, value)
@@ -109,10 +120,7 @@ async def _values(system: System, user: User, rest: Request, field: str, value: 
         return [(f"{field}:{name} ", name, "") for name in listed if value.lower() in name]
     known = fields.BY_NAME.get(field)
     if known is not None and known.kind is Kind.TIME:
-        return [
-            (f"{field}:{text} ", text, told)
-            for text, told in ((">=now-1h", "the last hour"), (">=now-24h", "the last day"))
-        ]
+        return [(f"{field}:{text} ", text, told) for text, told in TIMES]
     try:
         (facet,) = await counting.facets(system, rest, [field], user.sight, limit=4 * MOST, like=value)
     except (QueryError, Invalid):

@@ -437,3 +437,4 @@ audit = Table(
     sqlite_autoincrement=True,
 )
 Index("ix_audit_target", audit.c.target, audit.c.id)
+Index("ix_audit_actor", audit.c.actor, audit.c.id)
