@@ -227,6 +227,20 @@ def test_one_chooses_a_row_of_events_and_copies_them(page: Page, house: House) -
     expect(said).to_have_text(f"{boxes.count()} events chosen")
 
 
+def test_one_copies_a_value_as_it_is_and_defanged(page: Page, house: House) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto(f"{house.url}/signals/search?q=type%3Afp&last=30d")
+    page.locator("#rows a").first.click()
+    panel = page.get_by_role("complementary", name="Event")
+    expect(panel.locator(".told")).to_contain_text("gave a wrong password")
+    expect(panel.get_by_role("link", name=re.compile(r"Same IP \(\d+\)"))).to_be_visible()
+    assert barriers(page) == []
+    for button, dot in (("Copy this ip", "."), ("Copy this ip defanged", "[.]")):
+        panel.get_by_role("button", name=button, exact=True).first.click()
+        copied = page.evaluate("navigator.clipboard.readText()")
+        assert re.fullmatch(rf"\d+({re.escape(dot)}\d+){{3}}", copied) or ":" in copied
+
+
 def test_one_changes_a_column_from_its_menu_and_keeps_the_columns(page: Page, house: House) -> None:
     page.goto(f"{house.url}/signals/search?last=30d")
     page.get_by_role("button", name="User: menu").focus()

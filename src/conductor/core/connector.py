@@ -72,6 +72,7 @@ class Connector(Protocol):
     Config: ClassVar[type[Config]]
     advice: ClassVar[Mapping[str, Advice]]
     starters: ClassVar[tuple[Starter, ...]]  # searches that are useful with this vendor
+    sentences: ClassVar[Mapping[str, str]]  # what an event of a type tells, see `core.sentence`
     how: ClassVar[tuple[str, ...]]  # how to get what the form asks for, step by step
     command: ClassVar[str]  # that does the same with the vendor's own tool; empty where there is none
 

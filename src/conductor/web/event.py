@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,8 +12,13 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from conductor.analytics.engine import Unsearchable
+from conductor.analytics.query import parse
+from conductor.analytics.syntax import QueryError
 from conductor.core import clock, masking
-from conductor.operations import search
+from conductor.core.sentence import sentence
+from conductor.operations import counting, search
+from conductor.operations.accounts import User
 from conductor.web import auth, shell, show
 from conductor.web.auth import Analyst, Viewer
 from conductor.web.render import pages
@@ -21,8 +27,13 @@ EVENTS = "/signals/events"
 SUMMARY = "user_name user_id ip country city client_name connection outcome severity category description".split()
 NEAR = timedelta(minutes=15)
 MARKS = {"success": ("●", "green"), "failure": ("■", "red"), "info": ("○", "grey"), "unknown": ("○", "grey")}
-RELATED = (("user_name", "Same user"), ("ip", "Same IP"), ("client_name", "Same application"))
-RELATED_MASKED = (("user_id", "Same user"), ("client_name", "Same application"))  # a link would tell the rest
+RELATED = (
+    ("user_name", "Same user"),
+    ("ip", "Same IP"),
+    ("client_name", "Same application"),
+    ("correlation_id", "Same transaction"),
+)
+RELATED_MASKED = (("user_id", "Same user"), *RELATED[2:])  # a link would tell the rest
 router = APIRouter(dependencies=[shell.Shell], include_in_schema=False)
 
 
@@ -33,6 +44,8 @@ class Opened:
     id: str
     row: Mapping[str, Any] = field(default_factory=dict)
     missing: str = ""
+    sentence: str = ""
+    counts: Sequence[int] = ()  # of `related`, where they are known
 
     @property
     def title(self) -> str:
@@ -79,33 +92,70 @@ class Opened:
         return show.pretty(self.row["raw"])
 
     @property
-    def related(self) -> list[tuple[str, str]]:
-        """Searches for what else happened around it."""
-        around = {
-            "last": "custom",
-            "from": clock.to_text(self.time - NEAR),
-            "to": clock.to_text(self.time + NEAR),
-            "open": self.id,
-        }
+    def terms(self) -> list[tuple[str, str]]:
+        """What ties other events to it: a label and a term of the search language."""
         names = RELATED_MASKED if self.row["masked"] else RELATED
         known = [(label, name, self.row[name]) for name, label in names if self.row[name]]
         terms = [(label, f"{name}:{quoted(value)}") for label, name, value in known if masking.MARK not in value]
-        terms.append(("Everything", ""))
-        return [(label, "/signals/search?" + show.query({"q": term, **around})) for label, term in terms]
+        return [(label, term) for label, term in terms if _can_be_asked(term)]
+
+    @property
+    def around(self) -> dict[str, str]:
+        """The time around it."""
+        return {"from": clock.to_text(self.time - NEAR), "to": clock.to_text(self.time + NEAR)}
+
+    @property
+    def related(self) -> list[tuple[str, str, int | None]]:
+        """Searches for what else happened around it, each with how many events it finds, where that is known."""
+        asked = {"last": "custom", **self.around, "open": self.id}
+        found = [(label, "/signals/search?" + show.query({"q": term, **asked})) for label, term in self._all]
+        counts = self.counts if len(self.counts) == len(found) else [None] * len(found)
+        return [(label, url, count) for (label, url), count in zip(found, counts, strict=True)]
+
+    @property
+    def _all(self) -> list[tuple[str, str]]:
+        return [*self.terms, ("Everything", "")]
 
 
 @router.get(EVENTS + "/{id}")
 async def page(request: Request, user: Viewer, id: str) -> Response:
     """The permanent page of one event. Raises NotFound."""
     row = await search.get(request.app.state.system, id, user.sight)
-    return pages(request).answer(request, "event.html", opened=opened(row))
+    return pages(request).answer(request, "event.html", opened=await described(request, user, row))
 
 
 @router.post(EVENTS + "/{id}/unmask")
 async def unmask(request: Request, user: Analyst, id: str) -> Response:
     """The same with personal data, this once. Raises NotFound."""
     row = await search.unmask(request.app.state.system, id, by=user.email, address=auth.client_address(request))
-    return pages(request).answer(request, "event.html", opened=opened(row))
+    return pages(request).answer(request, "event.html", opened=await described(request, user, row))
+
+
+async def described(request: Request, user: User, row: Mapping[str, Any]) -> Opened:
+    """An event with what it tells in a sentence, and how much is related to it."""
+    system, found = request.app.state.system, opened(row)
+    connector = system.catalog.connectors.get(row["connector"])
+    template = connector.sentences.get(row["type"], "") if connector else ""
+    told = sentence(template, row) or str(row["description"])
+    counts: list[int] = []
+    with suppress(Unsearchable):  # it is a help, no more
+        counts = [count for _, count in await counting.alone(system, _near(found, found.terms), user.sight)]
+        counts.append(await search.count(system, _near(found, ()), user.sight))
+    return replace(found, sentence=told, counts=counts)
+
+
+def _can_be_asked(term: str) -> bool:
+    """Not what stands for an address and is none."""
+    try:
+        parse(term)
+    except QueryError:
+        return False
+    return True
+
+
+def _near(found: Opened, terms: Sequence[tuple[str, str]]) -> search.Request:
+    q = " ".join(term for _, term in terms) or "*"
+    return search.Request(q=q, start=found.around["from"], end=found.around["to"])
 
 
 def opened(row: Mapping[str, Any]) -> Opened:

@@ -143,7 +143,7 @@ async def _opened(request: Request, user: User, seen: View) -> event.Opened | No
     if not seen.open:
         return None
     try:
-        return event.opened(await search.get(request.app.state.system, seen.open, user.sight))
+        return await event.described(request, user, await search.get(request.app.state.system, seen.open, user.sight))
     except NotFound as error:
         return event.missing(seen.open, str(error))
 

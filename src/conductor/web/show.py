@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
+import json
 import re
 import unicodedata
 import zoneinfo
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -20,6 +23,7 @@ from conductor.core.wording import duration, fill
 
 HIDDEN_KINDS = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # control, format (bidi, zero width), lone surrogates …
 BLANKS = "\u115f\u1160\u2800\u3164\uffa0"  # letters and symbols that look like nothing
+_REACHABLE = re.compile(r"(https?://\S+|([^\s@]+@)?([\w-]+\.)+([a-z]{2,}|\d+)\.?)", re.IGNORECASE)
 _CODE = re.compile(r"`([^`]+)`")
 
 
@@ -84,6 +88,22 @@ def ago(context: Context, at: datetime | None) -> Markup:
     return _time(at, f"in {duration(-distance)}" if distance <= timedelta(seconds=-1) else text)
 
 
+def copied(value: object) -> str:
+    """Any text as JSON of plain letters, for a script to copy exactly: nothing hidden stands in the page."""
+    return json.dumps(str(value))
+
+
+def defanged(value: object) -> str:
+    """An address, a host name, a URL or an e-mail address so that nothing makes a link of it; empty for other text."""
+    text = str(value)
+    with suppress(ValueError):
+        ipaddress.IPv6Address(text)
+        return text.replace(":", "[:]")
+    if not _REACHABLE.fullmatch(text):
+        return ""
+    return re.sub("^http", "hxxp", text, flags=re.IGNORECASE).replace(".", "[.]")
+
+
 def raw_text(raw: bytes | str) -> str:
     """Bytes as received, as text; bytes that are no UTF-8 are spelled out."""
     return raw if isinstance(raw, str) else raw.decode("utf-8", "backslashreplace")
@@ -116,6 +136,8 @@ FILTERS = {
     "indented": indented,
     "filled": filled,
     "visible": visible,
+    "copied": copied,
+    "defanged": defanged,
     "marked": marked,
     "capital": capital,
     "number": number,

@@ -82,3 +82,21 @@ def test_bytes_that_are_no_text_are_spelled_out() -> None:
 
 def test_an_unknown_zone_is_utc() -> None:
     assert show.zone("Mars/Olympus").key == "UTC"
+
+
+@pytest.mark.parametrize(
+    ("text", "harmless"),
+    [
+        ("203.0.113.7", "203[.]0[.]113[.]7"),
+        ("2001:db8::7", "2001[:]db8[:][:]7"),
+        ("https://a.example.com/x?y=1", "hxxps://a[.]example[.]com/x?y=1"),
+        ("ana@example.com", "ana@example[.]com"),
+        ("login.example.com", "login[.]example[.]com"),
+        ("Wrong email or password.", ""),
+        ("success", ""),
+        ("1.5", "1[.]5"),
+        ("javascript:alert(1)", ""),
+    ],
+)
+def test_what_could_be_a_link_is_made_harmless(text: str, harmless: str) -> None:
+    assert show.defanged(text) == harmless

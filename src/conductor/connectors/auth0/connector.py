@@ -17,6 +17,7 @@ from conductor.connectors.auth0.advice import ADVICE
 from conductor.connectors.auth0.api import Api, CheckpointRefused
 from conductor.connectors.auth0.config import LONGEST_RETENTION, TenantConfig
 from conductor.connectors.auth0.mapping import normalize
+from conductor.connectors.auth0.sentences import SENTENCES
 from conductor.connectors.auth0.starters import STARTERS
 from conductor.core.artifact import Artifact
 from conductor.core.connector import CheckStep
@@ -64,6 +65,7 @@ class Connector:
     Config: ClassVar = TenantConfig
     advice: ClassVar = ADVICE
     starters: ClassVar = STARTERS
+    sentences: ClassVar = SENTENCES
     how: ClassVar = (
         "In the Auth0 Dashboard: Applications → Create Application → Machine to Machine.",
         "Choose the Auth0 Management API.",

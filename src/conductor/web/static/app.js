@@ -113,13 +113,13 @@ document.addEventListener("htmx:after:swap", showUtc);
 
 // Copying, where the browser lets us, in a part that came later too.
 function offerToCopy() {
-  for (const button of $$("[data-copy]")) button.hidden = !navigator.clipboard;
+  for (const button of $$("[data-copy], [data-text]")) button.hidden = !navigator.clipboard;
 }
 offerToCopy();
 document.addEventListener("click", async (event) => {
-  const button = event.target.closest("[data-copy]");
+  const button = event.target.closest("[data-copy], [data-text]"); // what an element shows, or exactly this text
   if (!button || button.textContent === "Copied") return;
-  await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+  await navigator.clipboard.writeText(JSON.parse(button.dataset.text ?? "null") ?? document.getElementById(button.dataset.copy).textContent);
   const text = button.textContent;
   button.textContent = "Copied";
   setTimeout(() => (button.textContent = text), 5000);
