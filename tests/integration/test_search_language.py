@@ -59,7 +59,24 @@ IPS = ["", "unknown", "10.0.0.1", "10.0.0.255", "10.0.1.0", "203.0.113.7", "::1"
 IPS += ["2001:DB8:0:1::2", "::ffff:10.0.0.1", "255.255.255.255"]
 TEXTS = ["", "Wrong email or password.", "auth-eu-1 is down", "eu auth 1", "École fermée", "path/to/x", "wrong-ish ÉTÉ"]
 AGENTS = ["", "Mozilla/5.0 (X11; Linux)", "curl/8.5.0", "python-requests 2.31"]
-METHODS: list[Any] = ["POST", "get", 'a"b', "é/è", None, True, 5, 1.5, "", ["POST", "x"], [], [["deep"]], "5"]
+METHODS: list[Any] = [
+    "POST",
+    "get",
+    'a"b',
+    "é/è",
+    None,
+    True,
+    5,
+    1.5,
+    7.0,
+    2e30,
+    "7.0",
+    "",
+    ["POST", "x"],
+    [],
+    [["deep"]],
+    "5",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,8 +222,18 @@ def _fits_term(field: str, test: Test, event: Event) -> bool:
         texts = (_unescaped(event.raw), row.event, row.description)
         return any(_has_words(text, test.pattern) for text in texts)
     if field not in fields.BY_NAME:
-        return any(_fits_value(_plain(value), test) for value in _walk(event.raw, field.split(".")))
+        return any(
+            _fits_value(_plain(value), test) or _same_number(value, test)
+            for value in _walk(event.raw, field.split("."))
+        )
     return _fits_value(_column(field, event), test)
+
+
+def _same_number(value: Any, test: Test) -> bool:
+    """Numbers are equal however they are written."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    literal = test.pattern.literal if isinstance(test, Equals) else None
+    return number and literal is not None and values.number(literal) == float(value)
 
 
 def _column(field: str, event: Event) -> Any:
@@ -359,7 +386,8 @@ TERMS = st.one_of(
     _any("10.0.0.0/24 | 0.0.0.0/0 | ::/0 | ::/64 | 2001:db8::/32 | 10.0.* | *::1 | >=10.0.0.255", "ip:{}"),
     _any("<10.0.0.255 | [10.0.0.1 TO 10.0.1.0] | >2001:db8::1 | <2001:db8::1", "ip:{}"),
     _any(
-        r'POST | p*t | 5 | 1.5 | >1 | [1 TO 2] | * | é/è | a\"b | true | null | deep | ""', "details.request.method:{}"
+        r'POST | p*t | 5 | 5.0 | 1.5 | 1.50 | 7 | 7.0 | 2e+30 | 2e30 | >1 | [1 TO 2] | * | é/è | a\"b | true | null | deep | ""',
+        "details.request.method:{}",
     ),
     _any("2026-11-22 | >2026-11-21 | <=2026-11-21 | <now-1h | >=now-2h | 2026-11-22T06:31Z", "date:{}"),
     _any("[2026-11-20 TO now-1d} | {2026-11-22T06:31:00Z TO *] | 2026-11-22T07:30:00Z", "date:{}"),

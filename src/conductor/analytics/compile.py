@@ -208,6 +208,7 @@ class _Compiler:
         value = _TEXT_OF_ITEM
         if isinstance(test, Equals):
             condition = self._fits(f"lowerUTF8({value})", test.pattern)
+            condition = f"({condition}{self._same_number(test.pattern)})"
             tokens += _sure_tokens(test.pattern)
         elif isinstance(test, Between):
             number = " AND ".join(self._numbers(f"toFloat64OrNull({value})", test, "Float64"))
@@ -218,6 +219,14 @@ class _Compiler:
         if not tokens:
             return found
         return f"hasAllTokens(lower(raw), {self._bind(tokens[:_MOST_TOKENS], 'Array(String)')}) AND {found}"
+
+    def _same_number(self, pattern: Pattern) -> str:
+        """Numbers are equal however they are written: 5.0 is 5. One of digits alone is told by its text."""
+        number = values.number(pattern.literal) if pattern.literal and not pattern.literal.isdecimal() else None
+        if number is None:
+            return ""
+        same = f"toFloat64OrNull(item) = {self._bind(number, 'Float64')}"  # of no string: that begins with a quote
+        return f" OR ifNull({same}, false)"
 
     def values_at(self, keys: list[str]) -> str:
         """An array of JSON texts: each key is followed into every element of an array on the way."""

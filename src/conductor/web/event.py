@@ -92,6 +92,11 @@ class Opened:
         return show.pretty(self.row["raw"])
 
     @property
+    def keys(self) -> list[tuple[str, str]]:
+        """The record's own values by their dotted paths."""
+        return show.leaves(self.row["raw"])
+
+    @property
     def terms(self) -> list[tuple[str, str]]:
         """What ties other events to it: a label and a term of the search language."""
         names = RELATED_MASKED if self.row["masked"] else RELATED

@@ -16,7 +16,7 @@ from conductor.analytics.query import parse
 from conductor.analytics.syntax import Query as Parsed
 from conductor.analytics.syntax import QueryError
 from conductor.core import fields, masking
-from conductor.core.errors import ConductorError
+from conductor.core.errors import ConductorError, Invalid
 from conductor.operations import auditing, counting, search, suggesting
 from conductor.operations.accounts import User
 from conductor.operations.counting import Bar, Facet, Histogram, Value
@@ -203,13 +203,21 @@ def around(seen: View) -> Callable[[str, object], Choice]:
     asking = _Asking(query, seen, seen)
 
     def choices(name: str, found: object) -> Choice:
-        known = fields.BY_NAME.get(name)
         text = str(found).lower() if isinstance(found, bool) else str(found)
-        if known is None or known.kind is fields.Kind.TIME or known.name != name:
+        if not _can_be_asked(name, text):
             return Choice(Value(text, 0))
         return asking.choice(Value(text, 0, hidden=masking.MARK in text), name)
 
     return choices
+
+
+def _can_be_asked(name: str, text: str) -> bool:
+    """A field, but a time, by its own name; a key of the record, if it can be written and holds one value."""
+    try:
+        known = counting.field_named(name) == name
+    except Invalid:
+        return False
+    return known and (name in fields.BY_NAME or not (text == "null" or text.startswith(("[", "{"))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,6 @@ from conductor.web.render import pages
 SELECTED = "/signals/selected"
 MOST = 200  # events at once, as many as a page lists
 BESIDE = 8  # columns that one can still read
-DEEPEST = 40  # levels of JSON; what is below is shown as it stands
 _APART = ("raw", "masked")
 router = APIRouter(dependencies=[shell.Shell], include_in_schema=False)
 
@@ -62,7 +61,7 @@ async def as_json(request: Request, user: Viewer) -> Response:
 
 def compared(events: Sequence[Opened]) -> Iterator[Line]:
     """Every field that is set in one of them, then every key of their raw events."""
-    for part in ([_fields(it) for it in events], [_keys(it.row["raw"]) for it in events]):
+    for part in ([_fields(it) for it in events], [_keys(it) for it in events]):
         for name in dict.fromkeys(name for values in part for name in values):
             yield Line(name, [values.get(name, "") for values in part])
 
@@ -72,25 +71,12 @@ def _fields(it: Opened) -> dict[str, str]:
     return {name: _told(value) for name, value in known.items() if value is False or value not in ("", None, 0)}
 
 
+def _keys(it: Opened) -> dict[str, str]:
+    return {f"raw.{path}": text for path, text in it.keys}
+
+
 def _told(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _keys(raw: bytes | str) -> dict[str, str]:
-    """The values of JSON by their dotted paths; nothing when it is no JSON."""
-    try:
-        whole = msgspec.json.decode(raw)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
-        return {}
-    return {f"raw.{path}": text for path, text in _leaves(whole, "", DEEPEST)} if isinstance(whole, dict) else {}
-
-
-def _leaves(value: Any, path: str, left: int) -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict) and value and left:
-        for name, inner in value.items():
-            yield from _leaves(inner, f"{path}.{name}" if path else str(name), left - 1)
-    else:
-        yield path, value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _ids(request: Request) -> list[str]:

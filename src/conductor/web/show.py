@@ -7,7 +7,7 @@ import json
 import re
 import unicodedata
 import zoneinfo
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,6 +21,7 @@ from markupsafe import Markup, escape
 from conductor.core import clock
 from conductor.core.wording import duration, fill
 
+DEEPEST = 40  # levels of JSON that have a path of their own
 HIDDEN_KINDS = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # control, format (bidi, zero width), lone surrogates …
 BLANKS = "\u115f\u1160\u2800\u3164\uffa0"  # letters and symbols that look like nothing
 _REACHABLE = re.compile(r"(https?://\S+|([^\s@]+@)?([\w-]+\.)+([a-z]{2,}|\d+)\.?)", re.IGNORECASE)
@@ -122,6 +123,15 @@ def pretty(raw: bytes) -> str:
         return ""
 
 
+def leaves(raw: bytes | str) -> list[tuple[str, str]]:
+    """The values of a JSON object by their dotted paths, lists as they stand; nothing when it is no JSON object."""
+    try:
+        whole = msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return []
+    return list(_leaves(whole, "", DEEPEST)) if isinstance(whole, dict) else []
+
+
 def query(values: Mapping[str, Any]) -> str:
     """A query string in the given order, without what is empty."""
     return urlencode({key: value for key, value in values.items() if value not in (None, "")})
@@ -145,6 +155,14 @@ FILTERS = {
     "moment": moment,
     "ago": ago,
 }
+
+
+def _leaves(value: Any, path: str, left: int) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict) and value and left:
+        for name, inner in value.items():
+            yield from _leaves(inner, f"{path}.{name}" if path else str(name), left - 1)
+    else:
+        yield path, value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _styled(there: datetime, style: str) -> str:

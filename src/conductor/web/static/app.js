@@ -240,7 +240,9 @@ document.addEventListener("htmx:before:response", (event) => {
 const withoutPassword = (text) => text.replace(/^(\w+:\/\/[^/@:\s]*):\S*@/, "$1@");
 document.addEventListener("htmx:after:swap", () => (typed ||= typedBefore)); // still here
 if (!document.querySelector("form[data-keep]")) {
-  if (!location.pathname.startsWith("/auth/")) for (const key of Object.keys(sessionStorage)) sessionStorage.removeItem(key);
+  if (!location.pathname.startsWith("/auth/")) {
+    for (const key of Object.keys(sessionStorage)) if (key.startsWith("typed ")) sessionStorage.removeItem(key);
+  }
 } else if (sessionStorage.getItem(typedAt)) {
   const form = document.querySelector("form[data-keep]");
   for (const [name, value] of JSON.parse(sessionStorage.getItem(typedAt))) {

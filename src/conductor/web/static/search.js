@@ -161,6 +161,17 @@ document.addEventListener("keydown", (event) => {
 });
 document.querySelector("tr[aria-selected=true]")?.scrollIntoView({ block: "nearest" });
 
+// Whoever closes an event is back at its row.
+document.addEventListener("click", (event) => {
+  const close = event.target.closest("[data-close]");
+  if (close) sessionStorage.setItem("closed", close.dataset.close);
+});
+const closed = sessionStorage.getItem("closed");
+if (closed) {
+  sessionStorage.removeItem("closed");
+  rows().find((row) => row.querySelector("input").value === closed)?.querySelector("a").focus();
+}
+
 // Live: new rows on top, as long as one looks at the top; further down they wait to be asked for.
 const MOST_ROWS = 2000;
 const tail = document.querySelector("[data-tail]");
