@@ -15,13 +15,14 @@ from benchmarks.commits import commits
 from benchmarks.descriptors import descriptors
 from benchmarks.freshness import freshness
 from benchmarks.idle import idle
+from benchmarks.large import directory
 from benchmarks.pages import pages
 from benchmarks.polite import polite
 from benchmarks.proof import proof, start
 from benchmarks.search import searching, searching_while_events_arrive
 from benchmarks.throughput import end_to_end
 
-ALL: dict[str, Callable[[], Mapping[str, float]]] = {
+ALL: dict[str, Callable[[], Mapping[str, float] | Mapping[str, float | str]]] = {
     "Committed by the journal alone": commits,
     "End to end": lambda: asyncio.run(end_to_end()),
     "From commit to searchable": lambda: asyncio.run(freshness()),
@@ -29,8 +30,8 @@ ALL: dict[str, Callable[[], Mapping[str, float]]] = {
     "A thousand after a restart": lambda: asyncio.run(polite()),
     "Ten million proved": proof,
     "Ten million started": start,
-    "Ten million searched": lambda: asyncio.run(searching()),
-    "Ten million while events arrive": lambda: asyncio.run(searching_while_events_arrive()),
+    "Ten million searched": lambda: asyncio.run(searching(directory())),
+    "Ten million while events arrive": lambda: asyncio.run(searching_while_events_arrive(directory())),
     "Open files": lambda: asyncio.run(descriptors()),
     "Pages of a thousand": lambda: asyncio.run(pages()),
     "In the browser": browser,
@@ -51,15 +52,17 @@ def main() -> None:
             _tell(name, measure())
 
 
-def _tell(name: str, figures: Mapping[str, float]) -> None:
+def _tell(name: str, figures: Mapping[str, float] | Mapping[str, float | str]) -> None:
     print(f"## {name}\n\n| figure | value |\n|---|---|")
     for figure, value in figures.items():
-        print(
-            f"| {figure.replace('_', ' ')} | {value:,.2f} |"
-            if value % 1
-            else f"| {figure.replace('_', ' ')} | {value:,.0f} |"
-        )
+        print(f"| {figure.replace('_', ' ')} | {_shown(value)} |")
     print(flush=True)
+
+
+def _shown(value: float | str) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{value:,.2f}" if value % 1 else f"{value:,.0f}"
 
 
 if __name__ == "__main__":

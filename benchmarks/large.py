@@ -1,4 +1,8 @@
-"""A data directory with ten million events, collected and indexed: made once, kept for those who need it."""
+"""A data directory with ten million events, collected and indexed: made once, kept for those who need it.
+
+BENCH_EVENTS says how many. With BENCH_CLICKHOUSE_URL, the address of a ClickHouse server without a database's name, the
+index is in a database there that is called like the directory.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,11 @@ import os
 import tempfile
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from conductor import app, observe
 from conductor.analytics import artifacts
+from conductor.analytics.engine import Analytics
 from conductor.core import clock
 from conductor.core.signal import Checkpoint, Signal
 from conductor.operations import integrations
@@ -21,12 +27,32 @@ from conductor.store import journal, polls
 from conductor.store.database import Connection
 
 EVENTS = int(os.environ.get("BENCH_EVENTS", "10_000_000"))
-FOLDER = Path(tempfile.gettempdir()) / f"conductor-bench-{EVENTS}"
+SERVER = os.environ.get("BENCH_CLICKHOUSE_URL", "").rstrip("/")
+FOLDER = Path(tempfile.gettempdir()) / f"conductor-bench-{EVENTS}{'-server' if SERVER else ''}"
 INTEGRATIONS = 10
 SLICE = 10_000  # events authored at once
 DAYS = 30
 PAGE = 100
 VALUES = {"domain": "acme.us.auth0.com", "client_id": "bench", "client_secret": "bench", "plan": "enterprise"}
+
+
+def settings(folder: Path, **more: Any) -> Settings:
+    """Of a Conductor on that directory; its index is in the engine that is measured."""
+    url = f"{SERVER}/{folder.name.replace('-', '_')}" if SERVER else ""
+    allowed = "127.0.0.0/8,::1/128"
+    return Settings(data=folder, allow_private_targets=allowed, retention_days=3650, clickhouse_url=url, **more)
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """Of a Conductor in a process of its own on that directory."""
+    return {**os.environ, "CONDUCTOR_CLICKHOUSE_URL": settings(folder).clickhouse_url}
+
+
+async def engine(analytics: Analytics) -> str:
+    """What is measured, said plainly; a server by the name that it gives itself."""
+    asked = "SELECT version(), displayName()"
+    version, name = (await analytics.read(lambda client: client.query(asked).result_rows))[0]
+    return f"ClickHouse {version}, server {analytics.target} ({name})" if SERVER else f"ClickHouse {version}, embedded"
 
 
 def directory() -> Path:
@@ -39,9 +65,8 @@ def directory() -> Path:
 
 async def _make() -> None:
     observe.set_up()
-    settings = Settings(data=FOLDER, allow_private_targets="127.0.0.0/8,::1/128", retention_days=3650)
     with app.owned(FOLDER) as folder:
-        async with app.opened(settings, folder) as system:
+        async with app.opened(settings(FOLDER), folder) as system:
             positions = [await _begin(system, f"bench-{number}") for number in range(INTEGRATIONS)]
             for number in range(EVENTS // SLICE):
                 here = positions[number % INTEGRATIONS]

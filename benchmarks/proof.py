@@ -37,6 +37,7 @@ def start() -> dict[str, float]:
     with subprocess.Popen(
         [*PROCESS, "serve", "--bind", "127.0.0.1:0", "--data", folder, "--retention-days", "3650"],
         stderr=subprocess.DEVNULL,
+        env=large.environment(folder),
     ) as process:
         while _polls(folder) == known and time.perf_counter() - begun < PATIENCE:
             time.sleep(0.02)
@@ -53,4 +54,5 @@ def _polls(folder: Path) -> int:
 
 def _switch(folder: Path, *, on: bool) -> None:
     deed: Mapping[bool, str] = {True: "enable", False: "disable"}
-    subprocess.run([*PROCESS, "integration", deed[on], "bench-0", "--data", folder], check=True, capture_output=True)
+    command = [*PROCESS, "integration", deed[on], "bench-0", "--data", folder]
+    subprocess.run(command, check=True, capture_output=True, env=large.environment(folder))

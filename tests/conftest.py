@@ -28,7 +28,7 @@ from conductor.store import migrations
 from conductor.store.database import Database, sqlite_url
 
 sys.path.insert(0, str(Path(__file__).parent))  # for `import virtual`; importlib mode adds nothing itself
-pytest_plugins = ["matrix"]
+pytest_plugins = ["matrix", "clickhouse"]
 
 hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is not a failure
 hypothesis.settings.load_profile("untimed")

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import clickhouse
 import httpx2
 
 from conductor import app
@@ -89,7 +90,8 @@ async def collecting(
     folder: Path, *specs: TenantSpec, now: Callable[[], datetime] = clock.now, **settings: Any
 ) -> AsyncIterator[Collecting]:
     """Start both; `now` is the vendor's clock."""
-    loaded = Settings(data=folder / "data", **({"allow_private_targets": LOOPBACK} | settings))
+    given = {"allow_private_targets": LOOPBACK, "clickhouse_url": clickhouse.address}
+    loaded = Settings(data=folder / "data", **(given | settings))
     async with running(World(specs or [TenantSpec()], now=now)) as server:
         with app.owned(loaded.data) as directory:
             async with app.opened(loaded, directory) as system:

@@ -18,6 +18,7 @@ from typing import Any
 from conductor import catalog
 from conductor.analytics import artifacts
 from conductor.analytics.engine import Analytics
+from conductor.analytics.server import SearchAway
 from conductor.core.errors import KeyWrong, SettingsError, StoreBusy, StoreError
 from conductor.indexer.indexer import Indexer, reader_of
 from conductor.observe import Metrics, Pulse
@@ -86,7 +87,9 @@ async def opened(
         egress = Egress(Policy(settings.allowed), settings.proxy, settings.max_answer_mib * MIB, opener)
         system = _system(settings, base_url or f"http://{settings.bind}", egress, database, vault, analytics)
         await keys.go_on(system)
-        await system.indexer.prepare()
+        if not (database.shared and analytics.served):  # else it is for the one of several processes that indexes
+            with suppress(SearchAway):  # then it is done as soon as the server is back
+                await system.indexer.prepare()
         yield system
 
 

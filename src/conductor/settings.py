@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from conductor.analytics.server import Server
 from conductor.core.errors import Invalid, SettingsError
 from conductor.operations import general
 from conductor.operations.system import Setting
@@ -59,7 +60,11 @@ class Settings:
     )
     key_file: str = _setting("KEY_FILE", "File of the master key; conductor.key in the data directory by default.", "")
     database_url: str = _setting("DATABASE_URL", "PostgreSQL instead of SQLite, for example postgresql+psycopg://…", "")
-    clickhouse_url: str = _setting("CLICKHOUSE_URL", "A ClickHouse server instead of the embedded engine.", "")
+    clickhouse_url: str = _setting(
+        "CLICKHOUSE_URL",
+        "A ClickHouse server instead of the embedded engine, for example https://user:password@host:8443/conductor",
+        "",
+    )
     admin_email: str = _setting("ADMIN_EMAIL", "First administrator, for a start without a browser.", "")
     admin_password_file: str = _setting("ADMIN_PASSWORD_FILE", "File with that administrator's password.", "")
 
@@ -147,6 +152,12 @@ def _check(settings: Settings) -> None:
         raise SettingsError("CONDUCTOR_BIND must be an address and a port, for example 127.0.0.1:8080.")
     if settings.base_url and not _BASE_URL.fullmatch(settings.base_url):
         raise SettingsError("CONDUCTOR_BASE_URL must look like https://conductor.example.com, without a / at the end.")
+    _check_addresses(settings)
+
+
+def _check_addresses(settings: Settings) -> None:
+    if settings.clickhouse_url:
+        Server.parse(settings.clickhouse_url)
     try:
         settings.allowed  # noqa: B018
     except ValueError:

@@ -502,6 +502,7 @@ def test_a_removed_integration_keeps_its_events(tmp_path: Path) -> None:
     run(work)
 
 
+@pytest.mark.usefixtures("each_analytics")
 def test_the_whole_journal_replayed_gives_the_same_artifacts(tmp_path: Path) -> None:
     async def work() -> None:
         async with collecting(tmp_path, TenantSpec(history=420, days=6, shape="odd")) as it:
@@ -517,6 +518,7 @@ def test_the_whole_journal_replayed_gives_the_same_artifacts(tmp_path: Path) -> 
     run(work)
 
 
+@pytest.mark.usefixtures("each_analytics")
 @pytest.mark.parametrize("crash", ["before the insert", "in the middle", "after the insert"])
 def test_an_indexer_that_crashed_leaves_nothing_twice_and_nothing_out(tmp_path: Path, crash: str) -> None:
     async def work() -> None:
@@ -526,7 +528,7 @@ def test_an_indexer_that_crashed_leaves_nothing_twice_and_nothing_out(tmp_path: 
             reader = it.system.indexer.reader
             last = (await it.system.database.read(lambda connection: cursors.behind(connection, "other")))[0].last
             await it.system.database.write(lambda connection: cursors.reset(connection, reader))
-            await it.system.database.write(lambda connection: cursors.announce(connection, reader, 1, last))
+            await it.system.database.write(lambda connection: cursors.announce(connection, reader, 1, 0, last))
             removed = {"before the insert": "1", "in the middle": "batch > 2 OR row % 3 = 0", "after the insert": "0"}
             await it.system.analytics.write(
                 lambda client: client.command(
@@ -539,6 +541,7 @@ def test_an_indexer_that_crashed_leaves_nothing_twice_and_nothing_out(tmp_path: 
     run(work)
 
 
+@pytest.mark.usefixtures("each_analytics")
 def test_what_is_older_than_the_retention_goes_and_the_rest_stays(tmp_path: Path) -> None:
     async def work() -> None:
         async with collecting(tmp_path, TenantSpec(history=300, days=6), retention_days=2) as it:

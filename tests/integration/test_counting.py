@@ -44,6 +44,7 @@ async def _collected(it: Collecting) -> None:
         await it.poll(name)
 
 
+@pytest.mark.usefixtures("each_analytics")
 def test_facets_count_every_event_once(tmp_path: Path) -> None:
     async def work() -> None:
         async with collecting(tmp_path, SPEC) as it:
@@ -66,6 +67,7 @@ def test_facets_count_every_event_once(tmp_path: Path) -> None:
     run(work)
 
 
+@pytest.mark.usefixtures("each_analytics")
 def test_a_dotted_path_is_a_facet_too(tmp_path: Path) -> None:
     async def work() -> None:
         async with collecting(tmp_path, SPEC) as it:
@@ -99,6 +101,7 @@ def test_an_event_counts_once_for_each_of_its_values_in_any_case(tmp_path: Path)
     run(work)
 
 
+@pytest.mark.usefixtures("each_analytics")
 def test_the_histogram_counts_every_event_in_its_bar(tmp_path: Path) -> None:
     async def work() -> None:
         async with collecting(tmp_path, SPEC) as it:
@@ -132,6 +135,7 @@ def test_bars_beyond_the_first_five_values_are_one(tmp_path: Path) -> None:
     run(work)
 
 
+@pytest.mark.usefixtures("each_analytics")
 def test_the_range_before_is_counted_beside(tmp_path: Path) -> None:
     async def work() -> None:
         async with collecting(tmp_path, SPEC) as it:

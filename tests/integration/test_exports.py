@@ -41,6 +41,7 @@ async def _everything(site: Site, **asked: Any) -> list[Any]:
             return rows
 
 
+@pytest.mark.usefixtures("each_analytics")
 @pytest.mark.parametrize("kind", ["ndjson", "json"])
 def test_a_json_export_has_every_event_with_its_exact_bytes(run: Any, kind: str) -> None:
     async def tell(site: Site) -> None:

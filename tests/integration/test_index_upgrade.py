@@ -58,17 +58,21 @@ def _counts(client: Any) -> dict[str, int]:
     return {name: sum(bar.get(name, 0) for bar in bars) for name in ("failure", "success")}
 
 
-def test_an_index_of_an_earlier_version_gets_its_counts_and_keeps_its_events(tmp_path: Path) -> None:
+def test_an_index_of_an_earlier_version_gets_its_counts_and_keeps_its_events(
+    tmp_path: Path, each_analytics: str
+) -> None:
     async def work() -> None:
-        first = Analytics(tmp_path / "analytics")
+        first = Analytics(tmp_path / "analytics", url=each_analytics)
         await first.open(_older)
         before = await first.read(_counts)
         await first.close()
-        again = Analytics(tmp_path / "analytics")
+        again = Analytics(tmp_path / "analytics", url=each_analytics)
         await again.open(artifacts.prepare)
 
         def materialized(client: Any) -> bool:
-            waiting = client.query("SELECT count() FROM system.mutations WHERE NOT is_done").result_rows[0][0]
+            waiting = client.query(
+                "SELECT count() FROM system.mutations WHERE NOT is_done AND database = currentDatabase()"
+            ).result_rows[0][0]
             return not waiting
 
         while not await again.read(materialized):
@@ -76,7 +80,7 @@ def test_an_index_of_an_earlier_version_gets_its_counts_and_keeps_its_events(tmp
         names = await again.read(
             lambda client: (
                 client.query(
-                    "SELECT DISTINCT name FROM system.projection_parts WHERE table = 'artifacts' AND active"
+                    "SELECT DISTINCT name FROM system.projection_parts WHERE database = currentDatabase() AND active"
                 ).result_rows
             )
         )

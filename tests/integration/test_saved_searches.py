@@ -183,6 +183,7 @@ def test_a_saved_search_stands_in_a_query_by_its_name(run: Any) -> None:
     run(tell)
 
 
+@pytest.mark.usefixtures("each_analytics")
 def test_a_short_link_shows_the_same_results_later(run: Any) -> None:
     async def tell(site: Site) -> None:
         async with site.browser("viewer") as http:

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from conductor.analytics import compile as compiling
 from conductor.analytics import editing, query, values
+from conductor.analytics.server import Server
 from conductor.analytics.syntax import (
     ANYWHERE,
     And,
@@ -157,16 +158,24 @@ def _text_index(column: str) -> str:
     return f", INDEX {column}_text lower({column}) TYPE text(tokenizer = 'splitByNonAlpha') GRANULARITY 1"
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+@pytest.fixture(scope="module", params=["embedded", "server"])
+def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     finder = _NoPandas()
     sys.meta_path.insert(0, finder)
     try:
         from clickhouse_connect.driver import create_client
 
+        if request.param == "server":
+            with request.getfixturevalue("clickhouse_server").fresh() as url:
+                yield from _filled(Server.parse(url).connect(reading=False))
+            return
         client = create_client(interface="chdb", path=str(tmp_path_factory.mktemp("chdb")))
     finally:
         sys.meta_path.remove(finder)
+    yield from _filled(client)
+
+
+def _filled(client: Any) -> Iterator[Any]:
     client.command(_table("".join(_text_index(column) for column in ("raw", "event", "description"))))
     names = ["integration_id", "connector", "collected_at", "raw", *Artifact.__struct_fields__]
     client.raw_insert("artifacts", column_names=names, insert_block=b"".join(map(_packed, EVENTS)), fmt="MsgPack")
@@ -409,12 +418,21 @@ QUERIES = st.recursive(
 )
 
 
+@pytest.mark.parametrize("engine", ["embedded"], indirect=True)
 @settings(max_examples=500, deadline=None)
 @given(QUERIES)
 def test_the_sql_finds_what_a_naive_reading_finds(engine: Any, text: str) -> None:
     assert found_by_sql(engine, text) == found_by_reading(text)
 
 
+@pytest.mark.parametrize("engine", ["server"], indirect=True)
+@settings(max_examples=25, deadline=None)  # the same SQL; what differs is how its parameters get there
+@given(QUERIES)
+def test_a_server_finds_what_a_naive_reading_finds(engine: Any, text: str) -> None:
+    assert found_by_sql(engine, text) == found_by_reading(text)
+
+
+@pytest.mark.parametrize("engine", ["embedded"], indirect=True)
 @settings(max_examples=300, deadline=None)
 @given(
     event=st.sampled_from(SIMULATED), names=st.lists(st.sampled_from(COMPARED), min_size=1, max_size=3), data=st.data()

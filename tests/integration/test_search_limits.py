@@ -8,7 +8,9 @@ import pytest
 from worlds import collecting, run
 
 from conductor.analytics import engine
-from conductor.analytics.engine import SearchTooSlow
+from conductor.analytics.server import SearchTooSlow
+
+pytestmark = pytest.mark.usefixtures("each_analytics")  # on both kinds of engine
 
 
 def test_s25_a_search_has_ten_seconds(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 import worlds
 from sites import Site, told
 
-from conductor.analytics.engine import Unsearchable
+from conductor.analytics.server import Unsearchable
 from conductor.operations import auditing, counting
 from conductor.simulator.tenant import TenantSpec
 from conductor.store import audit

@@ -122,7 +122,7 @@ def test_batches_stay_for_the_slowest_reader_that_lives(tmp_path: Path, migrated
             database = it.system.database
             await database.write(lambda connection: _age(connection, timedelta(days=100)))
             held = await database.read(_batches)
-            await database.write(lambda connection: cursors.announce(connection, OTHER.reader, 1, 1))
+            await database.write(lambda connection: cursors.announce(connection, OTHER.reader, 1, 0, 1))
             await database.write(lambda connection: cursors.advance(connection, OTHER.reader, 1, 1))
             await database.write(lambda connection: leases.renew(connection, OTHER))
             assert (await retention.expire(it.system))["batches"] == 1

@@ -50,6 +50,7 @@ def test_fields_are_offered_by_their_names_and_aliases(run: Any) -> None:
     run(tell)
 
 
+@pytest.mark.usefixtures("each_analytics")
 def test_values_are_offered_with_their_counts_among_what_the_rest_finds(run: Any) -> None:
     async def tell(site: Site, offered: Any) -> None:
         found = await offered("outcome:failure type:f")

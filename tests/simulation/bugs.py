@@ -168,10 +168,11 @@ def _unpaced() -> list[Replaced]:
 def _unannounced() -> list[Replaced]:
     announce = cursors.announce
 
-    def silent(connection: Any, reader: str, integration_id: int, to: int) -> None:
-        announce(connection, reader, integration_id, to)
-        table = cursors._table
-        connection.execute(table.update().where(*cursors._here(reader, integration_id)).values(pending_to=None))
+    def silent(connection: Any, reader: str, integration_id: int, done: int, to: int) -> bool:
+        announce(connection, reader, integration_id, done, to)
+        table, place = cursors._table, {"here": reader, "integration": integration_id}
+        connection.execute(table.update().where(cursors._HERE).values(pending_to=None), place)
+        return True
 
     return [(cursors, "announce", silent)]
 

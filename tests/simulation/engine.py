@@ -81,6 +81,11 @@ class Client:
             trouble = self._trouble("delete")
             engine.rows.pop((given["i"], given["b"]), None)
             _raise_if(trouble == "after")
+        elif statement.startswith(f"DELETE FROM {artifacts.TABLE} WHERE integration_id = {{i:UInt32}} AND batch > "):
+            trouble = self._trouble("delete")
+            for key in [key for key in engine.rows if key[0] == given["i"] and key[1] > given["b"]]:
+                del engine.rows[key]
+            _raise_if(trouble == "after")
         elif found := re.fullmatch(rf"ALTER TABLE {artifacts.TABLE} DROP PARTITION (\d+)", statement):
             for key, rows in list(engine.rows.items()):
                 engine.rows[key] = [row for row in rows if _day(row) != int(found[1])]

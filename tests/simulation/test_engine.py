@@ -89,6 +89,13 @@ def test_a_batch_is_removed_whole(do: Do[Any]) -> None:
     assert counted(do) == {1: 2, 2: 1}
 
 
+def test_what_comes_after_a_batch_is_cut_off(do: Do[Any]) -> None:
+    do(lambda client: artifacts.insert(client, [block(1, "a"), block(2, "b"), block(3, "c")], "x"))
+    do(lambda client: artifacts.insert(client, [block(3, "d", integration_id=2)], "y"))
+    do(lambda client: artifacts.cut(client, 1, 1))
+    assert (counted(do), counted(do, 2)) == ({1: 1}, {3: 1})
+
+
 def test_old_days_go(do: Do[Any]) -> None:
     old = block(1, "a", at=NOW - timedelta(days=9))
     do(lambda client: artifacts.insert(client, [old, block(2, "b")], "x"))

@@ -32,6 +32,7 @@ def test_nothing_needs_to_be_set() -> None:
 def test_every_setting_has_its_variable(field: dataclasses.Field[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     values = {"bind": "0.0.0.0:443", "allow_private_targets": "10.0.0.0/8", "log_format": "json"}
     values |= {"base_url": "https://conductor.example.com:8443", "time_zone": "Asia/Tokyo", "mask": "viewer"}
+    values |= {"clickhouse_url": "https://clickhouse.example.com/conductor"}
     value = values.get(field.name, "7" if isinstance(field.default, int) else "/somewhere")
     pair = {"tls_cert": "tls_key", "tls_key": "tls_cert"}.get(field.name)
     if pair:

@@ -103,7 +103,8 @@ def insert(client: Client, blocks: Sequence[Block], token: str) -> None:
         insert_block=b"".join(item.rows for item in blocks),
         fmt="MsgPack",
         # Dates are the vendor's: a page may touch as many days as it has records.
-        settings={"insert_deduplication_token": token, "max_partitions_per_insert_block": 0},
+        # A server gathers inserts by default before it writes any; ours are large, and are to be there when it answers.
+        settings={"insert_deduplication_token": token, "max_partitions_per_insert_block": 0, "async_insert": 0},
     )
 
 
@@ -126,6 +127,15 @@ def remove(client: Client, integration_id: int, batch: int) -> None:
     )
 
 
+def cut(client: Client, integration_id: int, after: int) -> None:
+    """Delete the artifacts of all batches after one."""
+    client.command(
+        f"DELETE FROM {TABLE} WHERE integration_id = {{i:UInt32}} AND batch > {{b:UInt64}}",
+        parameters={"i": integration_id, "b": after},
+        settings={"mutations_sync": 2},
+    )
+
+
 def expire(client: Client, before: datetime) -> list[str]:
     """Drop the partitions (days) that end before that time; the answer names them."""
     rows = client.query(
@@ -135,7 +145,9 @@ def expire(client: Client, before: datetime) -> list[str]:
     ).result_rows
     dropped = [str(row[0]) for row in rows]
     for partition in dropped:
-        client.command(f"ALTER TABLE {TABLE} DROP PARTITION {int(partition)}")
+        client.command(
+            f"ALTER TABLE {TABLE} DROP PARTITION {int(partition)}", settings={"max_partition_size_to_drop": 0}
+        )
     return dropped
 
 
@@ -162,7 +174,7 @@ def settle(client: Client) -> None:
 
 def clear(client: Client) -> None:
     """Delete every artifact."""
-    client.command(f"TRUNCATE TABLE {TABLE}")
+    client.command(f"TRUNCATE TABLE {TABLE}", settings={"max_table_size_to_drop": 0})
 
 
 def _ddl() -> str:

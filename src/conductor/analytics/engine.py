@@ -10,22 +10,23 @@ import errno
 import importlib.abc
 import queue
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
 
-from conductor.core.errors import StoreError, StoreFull
+from conductor.analytics.server import LONGEST_SEARCH, SearchAway, SearchTooSlow, Server, Unsearchable
+from conductor.core.errors import StoreFull
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 T = TypeVar("T")
 SEARCHES = 2  # at once
-LONGEST_SEARCH = 10  # seconds; a query that takes longer is ended
+AGAIN = 2.0  # seconds in which a server that could not be reached is not tried again
 # The engine's caches default to gigabytes; a self-hosted process should stay small.
 ENGINE = {
     "max_server_memory_usage": 1_200_000_000,
@@ -55,18 +56,6 @@ QUERY = {
 _UNWANTED = frozenset({"pandas", "numpy", "pyarrow", "polars"})
 
 
-class Unsearchable(StoreError):
-    """The search engine failed."""
-
-    code = "local.analytics.failed"
-
-
-class SearchTooSlow(Unsearchable):
-    """This search takes longer than 10 seconds. Choose a shorter time range or more exact words."""
-
-    code = "search.slow"
-
-
 def _engine_id(path: Path) -> str:
     """A name for this engine alone: two directories beside one PostgreSQL are two targets."""
     file = path.with_suffix(".id")
@@ -86,27 +75,44 @@ class _Blocked(importlib.abc.MetaPathFinder):
 
 
 class Analytics:
-    """One engine: `insert` writes on one thread, `read` runs queries on a few read-only handles."""
+    """One engine: `insert` writes on one thread, `read` runs queries on a few read-only handles.
+
+    A server may be away, at the start too: then reading and writing raise SearchAway, and each try connects anew.
+    `away` tells why, and is empty while it answers; `opens` counts how often it was there again.
+    """
 
     def __init__(self, path: Path | None, *, url: str = "", writer: Executor | None = None) -> None:
         self._path = path
-        self._url = url
+        self._server = Server.parse(url) if url else None
         self._writer = writer or ThreadPoolExecutor(1, "analytics-writer")
         self._readers = ThreadPoolExecutor(SEARCHES, "analytics-reader")
         self._handles: queue.SimpleQueue[Client] = queue.SimpleQueue()
+        self._readings = 0
         self._client: Client | None = None
+        self._prepare: Callable[[Client], None] | None = None
+        self._ready = False
+        self._tried = float("-inf")
+        self.away = ""
+        self.opens = 0
+
+    @property
+    def served(self) -> bool:
+        """Whether it is a server, which others may use too."""
+        return self._server is not None
 
     @property
     def target(self) -> str:
         """What a reader's cursor belongs to: this engine, or that server."""
-        if not self._url:
-            return f"embedded/{_engine_id(self._path)}" if self._path else "embedded"
-        server = urlsplit(self._url)
-        return f"{server.hostname}:{server.port or ''}{server.path}"  # never its password: this is stored
+        if self._server:
+            return self._server.name
+        return f"embedded/{_engine_id(self._path)}" if self._path else "embedded"
 
     async def open(self, prepare: Callable[[Client], None]) -> None:
-        """Start the engine and run `prepare` (the table's migrations) on it. Raises Unsearchable."""
-        await self._on(self._writer, self._open, prepare)
+        """Start the engine and run `prepare` (the table's migrations) on it. Raises Unsearchable; a server that is away
+        is left to the first use."""
+        self._prepare = prepare
+        with suppress(SearchAway):
+            await self._on(self._writer, self._open)
 
     async def close(self) -> None:
         """Close every handle, the writing one last. Safe twice, and without opening."""
@@ -120,53 +126,87 @@ class Analytics:
 
     async def read(self, work: Callable[[Client], T]) -> T:
         """Run `work` on a read-only handle. Raises Unsearchable."""
+        if self._server and not self._ready:
+            await self._on(self._writer, self._open)
         return await self._on(self._readers, self._read, work)
 
     async def _on(self, executor: Executor, call: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(executor, call, *arguments)
 
-    def _open(self, prepare: Callable[[Client], None]) -> None:
-        if self._client is not None:
+    def _open(self) -> None:
+        """On the writing thread. A server that failed is asked again only after a while, so that searches do not wait
+        in a row, and its table is looked at anew: it may have come back without it."""
+        if self._ready or self._prepare is None:
             return
-        with _translated():
-            self._client = self._connect(mode_ro=False)
-            prepare(self._client)
-            for _ in range(SEARCHES):
-                self._handles.put(self._connect(mode_ro=True))
+        if self.away and time.monotonic() < self._tried + AGAIN:
+            raise SearchAway(self.away)
+        self._tried = time.monotonic()
+        with self._translated():
+            if self._client is not None:  # its database may be gone
+                self._client.close()
+            self._client = self._connect(reading=False)
+            self._prepare(self._client)
+            while self._readings < SEARCHES:
+                self._handles.put(self._connect(reading=True))
+                self._readings += 1
+            self._ready, self.opens = True, self.opens + 1
 
     def _close(self) -> None:
         while not self._handles.empty():
             self._handles.get().close()
+            self._readings -= 1
         if self._client is not None:
             self._client.close()
             self._client = None
+        self._prepare, self._ready = None, False
 
     def _write(self, work: Callable[[Client], T]) -> T:
+        if self._server:
+            self._open()
         if self._client is None:
             raise Unsearchable("The search engine is not open.")
-        with _translated():
+        with self._translated():
             return work(self._client)
 
     def _read(self, work: Callable[[Client], T]) -> T:
         handle = self._handles.get()
         try:
-            with _translated():
+            with self._translated():
                 return work(handle)
         finally:
             self._handles.put(handle)
 
-    def _connect(self, *, mode_ro: bool) -> Client:
+    def _connect(self, *, reading: bool) -> Client:
         if not any(isinstance(finder, _Blocked) for finder in sys.meta_path):
             sys.meta_path.insert(0, _Blocked())
+        if self._server:
+            return self._server.connect(reading=reading)
         from clickhouse_connect.driver import create_client
 
-        settings: dict[str, Any] = dict(QUERY) if mode_ro else {}
-        if self._url:
-            return create_client(dsn=self._url, settings={**settings, "readonly": 2} if mode_ro else settings)
         options: dict[str, Any] = dict(ENGINE)
-        if mode_ro:
+        if reading:
             options["mode"] = "ro"
+        settings = dict(QUERY) if reading else {}
         return create_client(interface="chdb", path=str(self._path), chdb_options=options, settings=settings)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        if self._server is None:
+            with _translated():
+                yield
+            return
+        from clickhouse_connect.driver.exceptions import Error
+        from urllib3.exceptions import HTTPError
+
+        try:
+            yield
+        except (Error, HTTPError, OSError) as error:
+            told = self._server.told(error)
+            if isinstance(told, SearchAway) and (told.lasts or not self._ready):
+                self.away, self._ready = str(told), False
+            raise told from error
+        if self._ready:
+            self.away = ""
 
 
 @contextmanager

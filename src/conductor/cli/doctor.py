@@ -14,7 +14,7 @@ from conductor.cli import exits, talk
 from conductor.cli.integration import MARKS
 
 HTTPS = 443
-PARTS = ("all", "dns", "net", "disk", "key", "clock", "sources")
+PARTS = ("all", "dns", "net", "disk", "key", "clock", "search", "sources")
 
 
 @click.command("doctor", epilog="Examples: conductor doctor · conductor doctor net api.example.com")
@@ -26,7 +26,7 @@ PARTS = ("all", "dns", "net", "disk", "key", "clock", "sources")
 @talk.json_option
 @talk.data_option
 def command(part: str, host: str | None, ca_bundle: Path | None, as_json: bool, data: Path | None) -> None:
-    """Look at the host, the disk, the key, the clock and all sources; or (dns, net) at the way to a HOST.
+    """Look at host, disk, key, clock, search engine and all sources; or (dns, net) at the way to a HOST.
 
     Exit 0 when nothing is wrong, 10 when something needs attention, 11 when something failed.
     """
@@ -68,6 +68,8 @@ async def _steps(part: str, host: str, ca_bundle: Path | None, data: Path | None
         found.append(doctor.key(Path(loaded.key_file) if loaded.key_file else directory / "conductor.key"))
     if part in ("all", "clock"):
         found.append(await doctor.time())
+    if part in ("all", "search"):
+        found.append(await doctor.search(loaded.clickhouse_url))
     told = [shapes.step(step, advice) for step in found]
     if part in ("all", "sources"):
         told += await _sources(directory)

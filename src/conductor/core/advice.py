@@ -216,6 +216,12 @@ _HERE = {
         ("Check that the database server runs and that this host reaches it.",),
         "database away",
     ),
+    "local.analytics.away": Advice(
+        "Search is not available.",
+        "{reason} Collecting goes on; what is collected meanwhile is indexed when the server can be used again.",
+        ("Run `conductor doctor search` on this host; it tells what the server lacks.",),
+        "search away",
+    ),
     "store.held": Advice(
         "Another worker polls this integration at the moment.",
         "Nothing was changed.",

@@ -1,8 +1,9 @@
 """Journal batches → artifacts. A crash at any point leaves no artifact twice and none missing.
 
-The range to insert is written down before the insert. The insert carries a token made of that range, so that a client
-that sends it again inserts nothing; after a failure or a restart the range is compared with what is there, batch by
-batch, what is there in part is removed, and the rest is inserted under another token.
+The range to insert is written down before the insert, by one process. The insert carries a token made of that range, so
+that whoever sends it again inserts nothing: this process after a failure, or another that took its place while the
+first was still at it. What was sent again is compared with what is there, batch by batch; what is there in part is
+removed, and the rest is inserted under another token.
 """
 
 from __future__ import annotations
@@ -17,14 +18,15 @@ from typing import Any, TypeVar, cast
 from conductor.analytics import artifacts
 from conductor.analytics.artifacts import Block
 from conductor.analytics.engine import Analytics
+from conductor.analytics.server import SearchTooSlow
 from conductor.catalog import Catalog
 from conductor.core import clock
 from conductor.core.artifact import Artifact
 from conductor.core.connector import Connector
-from conductor.core.errors import NormalizeError, StorePaused
+from conductor.core.errors import NormalizeError, StoreError, StorePaused
 from conductor.core.signal import Signal
 from conductor.observe import Metrics, log
-from conductor.store import cursors, integrations, journal
+from conductor.store import cursors, facts, integrations, journal
 from conductor.store.cursors import Cursor
 from conductor.store.database import Connection, Database
 from conductor.store.journal import Batch
@@ -34,6 +36,7 @@ BYTES = 64 * 2**20  # in one insert, at the most
 GATHER = 0.5  # seconds between two inserts while little comes: a few large parts cost less than many small ones
 IDLE = 5.0  # seconds between two looks when nobody wakes us: another process may commit too
 STORE_RETRY = 10.0  # seconds
+NEVER = -1
 T = TypeVar("T")
 
 
@@ -68,7 +71,8 @@ class Indexer:
         self._metrics = metrics
         self.reader = reader_of(analytics)
         self._chosen = chosen
-        self._run = ""
+        self._prepared = NEVER  # for which opening of the engine
+        self._paused = ""  # why, as it was told last
         self._reached: dict[int, int] = {}  # by integration: the batch up to which this process has indexed
         self._connectors: dict[int, tuple[int, Connector]] = {}
         self._wake = asyncio.Event()
@@ -86,8 +90,10 @@ class Indexer:
     async def prepare(self) -> None:
         """Begin where the engine really is, when one of both was restored: again from the beginning when it is empty or
         ahead of the journal, from its newest batch when it is behind."""
-        self._run = token_hex(8)  # a token of an earlier run must not hide rows that were removed since
+        # In this order: another process may index meanwhile, and what it does must look neither lost nor ahead.
+        done = await self._database.read(lambda connection: cursors.done(connection, self.reader))
         newest = await self._analytics.read(artifacts.newest)
+        opens = self._analytics.opens
         ends = await self._database.read(lambda connection: cursors.ends(connection, self.reader))
         ahead = [id_ for id_, batch in newest.items() if batch > ends.get(id_, 0)]
         if ahead:
@@ -96,49 +102,82 @@ class Indexer:
             )
             await self._analytics.write(artifacts.clear)
         self._reached.clear()
-        if ahead or not newest:
-            await self._database.write(lambda connection: cursors.reset(connection, self.reader))
-            return
-        await self._rewind(newest, ends)
+        if ahead or (not newest and any(done.values())):
+            await self._database.write(lambda connection: self._again(connection, cursors.reset))
+        else:
+            await self._rewind(newest, done)
+        self._prepared = opens
 
-    async def _rewind(self, newest: Mapping[int, int], ends: Mapping[int, int]) -> None:
+    def _again(self, connection: Connection, go_back: Callable[[Connection, str], None]) -> None:
+        """Go back, under tokens that nothing was inserted with: an old one would hide what was removed since."""
+        facts.replace(connection, f"tokens/{self.reader}", token_hex(8))
+        go_back(connection, self.reader)
+
+    def _token(self, connection: Connection, integration_id: int, first: int, to: int) -> str:
+        """Of the range, the same for all processes."""
+        return f"{facts.get(connection, f'tokens/{self.reader}') or ''}/{integration_id}/{first}-{to}"
+
+    async def _rewind(self, newest: Mapping[int, int], before: Mapping[int, int]) -> None:
         """Index again what the engine has lost: an older copy of it was put back. The last batches that are there may
-        have come in part, so they are compared."""
+        have come in part, so they are removed before."""
         floors = await self._database.read(cursors.let_go)
-        there = {id_: max(newest.get(id_, 0), floors.get(id_, 0)) for id_ in ends}
-        lost = {id_: batch for id_, batch in there.items() if batch < ends[id_]}
+        there = {id_: max(newest.get(id_, 0), floors.get(id_, 0)) for id_ in before}
+        lost = {id_: batch for id_, batch in there.items() if batch < before[id_]}
         if not lost:
             return
+        known = {id_: max(batch - BATCHES, floors.get(id_, 0)) for id_, batch in lost.items()}
 
-        def work(connection: Connection) -> None:
-            for id_, batch in lost.items():
-                done = max(batch - BATCHES, floors.get(id_, 0))
-                cursors.rewind(connection, self.reader, id_, done=done, to=batch)
+        def go_back(connection: Connection, reader: str) -> None:
+            for id_, to in known.items():
+                cursors.rewind(connection, reader, id_, to)
 
         log(logging.WARNING, "indexer: the index is behind its cursor and is completed", {"integrations": sorted(lost)})
-        await self._database.write(work)
+        for id_, to in known.items():
+            await self._analytics.write(partial(artifacts.cut, integration_id=id_, after=to))
+        await self._database.write(lambda connection: self._again(connection, go_back))
 
     async def run(self) -> None:
         """Index until stopped. Raises StoreError; a store that heals is waited for."""
         while not self._stopping:
             self._wake.clear()
             try:
-                behind = await self.catch_up() if self._chosen() else 0
-            except StorePaused as error:
-                log(logging.ERROR, "indexer: paused", {"code": error.code, "reason": error})
+                behind = await self.catch_up() if self._chosen() else self._leave_it()
+            except (StorePaused, SearchTooSlow) as error:
+                self._pause(error)
                 await self._rest(STORE_RETRY)
                 continue
+            self._go_on()
             if behind < BATCHES:
                 await self._gather() if behind else await self._rest(IDLE)
 
     async def catch_up(self) -> int:
         """One round over all integrations that have something new; the most batches that one of them had."""
+        if (
+            self._analytics.away or self._prepared != self._analytics.opens
+        ):  # a server that was away may have come back with less
+            await self.prepare()
         behind = await self._database.read(lambda connection: cursors.behind(connection, self.reader))
         for cursor in behind:
             if self._stopping:
                 break
             await self._round(cursor)
         return max((cursor.last - cursor.batch for cursor in behind), default=0)
+
+    def _leave_it(self) -> int:
+        """Another process indexes. When it is this one's turn again, nothing that it knows still holds."""
+        self._prepared = NEVER
+        return 0
+
+    def _pause(self, error: StoreError) -> None:
+        """A reason is told once, however long it lasts."""
+        if self._paused != str(error):
+            log(logging.ERROR, "indexer: paused", {"code": error.code, "reason": error})
+        self._paused = str(error)
+
+    def _go_on(self) -> None:
+        if self._paused:
+            log(logging.WARNING, "indexer: goes on", {})
+        self._paused = ""
 
     async def _gather(self) -> None:
         """Let some batches come together; nothing but the end cuts it short."""
@@ -162,14 +201,13 @@ class Indexer:
             return
         to = cursor.pending_to or await self._until(id_, first, min(cursor.last, cursor.batch + BATCHES))
         batches = await self._database.read(lambda connection: journal.read(connection, id_, first, to))
-        done: dict[int, int] | None = None
-        if cursor.pending_to is None:
-            await self._write(lambda connection: cursors.announce(connection, self.reader, id_, to))
-        else:
-            done = await self._analytics.read(lambda client: artifacts.counted(client, id_, first, to))
+        announced = cursor.pending_to is not None  # before: it may be there, whole or in part
+        if not announced and not await self._write(lambda c: cursors.announce(c, self.reader, id_, cursor.batch, to)):
+            return
+        token = await self._database.read(lambda connection: self._token(connection, id_, first, to))
         connector = await self._connector(id_)
         blocks = await asyncio.to_thread(self._blocks, connector, batches)
-        await self._insert(id_, blocks, done)
+        await self._insert(id_, blocks, token, again=announced)
         await self._write(lambda connection: cursors.advance(connection, self.reader, id_, to))
         self._reached[id_] = to
         self._tell(batches, blocks)
@@ -179,17 +217,22 @@ class Indexer:
             lambda connection: journal.within(connection, integration_id, first, last, BYTES)
         )
 
-    async def _insert(self, integration_id: int, blocks: Sequence[Block], done: Mapping[int, int] | None) -> None:
-        """`done` tells, after a failure, how many artifacts each batch has already; None when it was never tried."""
-        there = done or {}
-        missing = [block for block in blocks if there.get(block.batch) != block.count]
+    async def _insert(self, integration_id: int, blocks: Sequence[Block], token: str, *, again: bool) -> None:
+        """What is sent `again` is inserted by whoever is first, and then looked at."""
+        await self._add(blocks, token)
+        if not again or not blocks:
+            return
+        first, last = blocks[0].batch, blocks[-1].batch
+        there = await self._analytics.read(lambda client: artifacts.counted(client, integration_id, first, last))
+        missing = [block for block in blocks if there.get(block.batch, 0) != block.count]
         for block in missing:
             if block.batch in there:
                 await self._analytics.write(partial(artifacts.remove, integration_id=integration_id, batch=block.batch))
-        if missing:
-            run = self._run if done is None else token_hex(8)
-            token = f"{run}/{integration_id}/{missing[0].batch}-{missing[-1].batch}"
-            await self._analytics.write(lambda client: artifacts.insert(client, missing, token))
+        await self._add(missing, f"{token_hex(8)}/{token}")
+
+    async def _add(self, blocks: Sequence[Block], token: str) -> None:
+        if blocks:
+            await self._analytics.write(lambda client: artifacts.insert(client, blocks, token))
 
     def _blocks(self, connector: Connector, batches: Sequence[Batch]) -> list[Block]:
         return [

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from time import monotonic
 
+from conductor.analytics.server import Server, Unsearchable, look
 from conductor.core.connector import CheckStep, StepState
 from conductor.core.errors import SourceError
 from conductor.outbound import guard, probe
@@ -90,6 +91,18 @@ def key(path: Path) -> CheckStep:
         text = f"{path} can be read by others. Run: chmod 600 {path}"
         return CheckStep("Key", StepState.FAILED, text)
     return _ok("Key", str(path))
+
+
+async def search(url: str) -> CheckStep:
+    """Whether the ClickHouse server of the setting can be used, and its user may do what is needed."""
+    if not url:
+        return CheckStep("Search", StepState.SKIPPED, "the embedded engine, which opens with Conductor")
+    server = Server.parse(url)
+    try:
+        version = await asyncio.to_thread(look, server)
+    except Unsearchable as error:
+        return CheckStep("Search", StepState.FAILED, str(error))
+    return _ok("Search", f"ClickHouse {version} at {server.name}")
 
 
 async def time() -> CheckStep:

@@ -156,7 +156,8 @@ async def searchable(system: System) -> Stage:
     """The last stage. The search engine may be away: that is told, and nothing else fails for it."""
     size = await _index(system)
     if size is None:
-        return Stage("Search", "events that can be found", warning="The search engine does not answer.")
+        away = system.analytics.away or "The search engine does not answer."
+        return Stage("Search", "events that can be found", warning=away)
     return Stage("Search", "events that can be found", size[0], size[0])
 
 
@@ -178,11 +179,17 @@ async def services(system: System) -> list[Service]:
     return [
         Service("Poller", color, told, paused or pollers, _last(lines, *slugs, "supervisor:", "workers:")),
         Service("Writer", color, told, paused or f"Writes to {store}.", _last(lines, "storage:", "store:")),
-        Service("Indexer", "green", "working", "Makes events searchable.", _last(lines, "indexer:")),
+        Service("Indexer", *_indexing(system), _last(lines, "indexer:")),
         Service("Web", "green", "working", "Answers this page.", _last(lines, "request ")),
         Service("Notifications", *await _telling(system), _last(lines, "notifications:")),
         Service("Upkeep", "green", "working", UPKEEP, _last(lines, "retention:", "evidence:", "process:", "audit:")),
     ]
+
+
+def _indexing(system: System) -> tuple[str, str, str]:
+    """Whether the search engine can be used."""
+    away = system.analytics.away
+    return ("amber", "paused", away) if away else ("green", "working", "Makes events searchable.")
 
 
 async def _telling(system: System) -> tuple[str, str, str]:

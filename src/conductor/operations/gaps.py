@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from conductor.analytics import search
-from conductor.analytics.engine import Unsearchable
+from conductor.analytics.server import Unsearchable
 from conductor.core import clock
 from conductor.core.backfill import Backfill
 from conductor.core.poll import Gap

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timedelta
 
 from conductor.analytics import artifacts
+from conductor.analytics.server import SearchAway
 from conductor.core import clock
 from conductor.core.integration import Integration
+from conductor.observe import log
 from conductor.operations.system import System
 from conductor.store import (
     audit,
@@ -37,8 +40,7 @@ async def expire(system: System) -> dict[str, int]:
     """
     now = clock.now()
     keep = timedelta(days=system.settings.retention_days)
-    days = await system.analytics.write(lambda client: artifacts.expire(client, now - keep))
-    gone = {"days": len(days), "batches": 0, "keys": 0, "audits": 0, "polls": 0}
+    gone = {"days": await _expire_days(system, now - keep), "batches": 0, "keys": 0, "audits": 0, "polls": 0}
     if not system.membership.leads("retention"):
         return gone
     known = await system.database.read(lambda connection: integrations.everything(connection, removed=True))
@@ -70,6 +72,15 @@ async def note_setting(system: System) -> None:
             audit.append(connection, "environment", "retention.changed", "retention", detail)
 
     await system.database.write(work)
+
+
+async def _expire_days(system: System, before: datetime) -> int:
+    """Of the index. A server that is away keeps nothing else from going."""
+    try:
+        return len(await system.analytics.write(lambda client: artifacts.expire(client, before)))
+    except SearchAway as error:
+        log(logging.WARNING, "retention: what is old stays in the index for now", {"reason": error})
+        return 0
 
 
 async def _expire_batches(system: System, integration: Integration, before: datetime) -> int:

@@ -66,7 +66,9 @@ class Membership:
         return self._wins(duty, self._alive)
 
     def indexes(self) -> bool:
-        """Whether this worker indexes: of those that share an analytics server, one does."""
+        """Whether this worker indexes: of those that share an analytics server, one does, once they know each other."""
+        if self.shared and not (self._alive and self.live):
+            return False
         return self._wins(self.worker.reader, [worker for worker in self._alive if worker.reader == self.worker.reader])
 
     async def join(self) -> None:

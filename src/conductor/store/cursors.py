@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, and_, bindparam, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from conductor.core import clock
 from conductor.store import schema
@@ -20,9 +21,15 @@ _BEHIND = (  # asked every few seconds, and built once
     .order_by(_fences.c.integration_id)
 )
 _HERE = and_(_table.c.reader == bindparam("here"), _table.c.integration_id == bindparam("integration"))
-_ANNOUNCE = update(_table).where(_HERE).values(pending_to=bindparam("to"))
-_ADVANCE = update(_table).where(_HERE).values(batch=bindparam("to"), pending_to=None)
-_REWIND = update(_table).where(_HERE).values(batch=bindparam("done"), pending_to=bindparam("to"))
+_FREE = and_(_HERE, _table.c.batch == bindparam("done"), _table.c.pending_to.is_(None))
+_ANNOUNCED = and_(_HERE, _table.c.pending_to == bindparam("to"))
+_ANNOUNCE = update(_table).where(_FREE).values(pending_to=bindparam("to"))
+_ADVANCE = update(_table).where(_ANNOUNCED).values(batch=bindparam("to"), pending_to=None)
+_FIRST = {
+    "sqlite": sqlite.insert(_table).on_conflict_do_nothing().returning(_table.c.batch),
+    "postgresql": postgresql.insert(_table).on_conflict_do_nothing().returning(_table.c.batch),
+}
+_REWIND = update(_table).where(_HERE).values(batch=bindparam("done"), pending_to=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,12 @@ def ends(connection: Connection, reader: str) -> dict[int, int]:
     return {integration_id: int(batch) for integration_id, batch in rows}
 
 
+def done(connection: Connection, reader: str) -> dict[int, int]:
+    """For each integration, the last batch that a reader has inserted for certain."""
+    rows = connection.execute(select(_table.c.integration_id, _table.c.batch).where(_table.c.reader == reader))
+    return {integration_id: int(batch) for integration_id, batch in rows}
+
+
 def let_go(connection: Connection) -> dict[int, int]:
     """For each integration, the newest batch that has passed the retention: nothing before can be read again."""
     rows = connection.execute(select(_fences.c.integration_id, _fences.c.expired_batch))
@@ -68,23 +81,23 @@ def waiting_since(connection: Connection, reader: str) -> dict[int, datetime]:
     return {integration_id: clock.from_micros(at) for integration_id, at in rows}
 
 
-def announce(connection: Connection, reader: str, integration_id: int, to: int) -> None:
-    """Write down what will be inserted next, before it is."""
-    if connection.execute(_ANNOUNCE, {"here": reader, "integration": integration_id, "to": to}).rowcount:
-        return
+def announce(connection: Connection, reader: str, integration_id: int, done: int, to: int) -> bool:
+    """Write down what will be inserted next, before it is. False when another process was faster: then it inserts."""
+    place = {"here": reader, "integration": integration_id, "done": done, "to": to}
+    if connection.execute(_ANNOUNCE, place).rowcount:
+        return True
     row = {"reader": reader, "integration_id": integration_id, "batch": 0, "pending_to": to}
-    connection.execute(insert(_table), row)
+    return done == 0 and connection.execute(_FIRST[connection.dialect.name], row).first() is not None
 
 
 def advance(connection: Connection, reader: str, integration_id: int, to: int) -> None:
-    """The range is inserted: move on."""
+    """The announced range is inserted: move on, unless another process did."""
     connection.execute(_ADVANCE, {"here": reader, "integration": integration_id, "to": to})
 
 
-def rewind(connection: Connection, reader: str, integration_id: int, *, done: int, to: int) -> None:
-    """Go back to where the target really is: up to `done` for certain, up to `to` to be compared with what is there."""
-    place = {"here": reader, "integration": integration_id}
-    connection.execute(_REWIND, {**place, "done": done, "to": to if to > done else None})
+def rewind(connection: Connection, reader: str, integration_id: int, done: int) -> None:
+    """Go back to where the target really is."""
+    connection.execute(_REWIND, {"here": reader, "integration": integration_id, "done": done})
 
 
 def reset(connection: Connection, reader: str) -> None:

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from conductor.analytics.engine import Unsearchable
+from conductor.analytics.server import Unsearchable
 from conductor.analytics.syntax import QueryError
 from conductor.core import wording
 from conductor.core.connector import Advice

@@ -12,8 +12,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from conductor.analytics.engine import Unsearchable
 from conductor.analytics.query import parse
+from conductor.analytics.server import Unsearchable
 from conductor.analytics.syntax import QueryError
 from conductor.core import clock, masking
 from conductor.core.sentence import sentence

@@ -16,8 +16,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from conductor.analytics import editing
-from conductor.analytics.engine import Unsearchable
 from conductor.analytics.query import parse
+from conductor.analytics.server import Unsearchable
 from conductor.analytics.syntax import QueryError
 from conductor.analytics.timerange import TimeRange
 from conductor.core import clock
