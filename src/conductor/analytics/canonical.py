@@ -32,7 +32,7 @@ from conductor.core.artifact import SEVERITY_NAMES
 
 _SPECIAL = re.compile(rf"[\s(){lexer.QUOTES}*?\\]")
 _QUOTED = re.compile(rf"[\s(){lexer.QUOTES}*?]|\\(?:[\W_]|\Z)")
-_FIELDISH = re.compile(r"[A-Za-z_$@][A-Za-z0-9_.$-]*:(?!//)")
+_FIELDISH = re.compile(rf"{lexer.NAME}:(?!//)")
 
 
 def canonical(query: Query) -> str:
@@ -152,7 +152,7 @@ def _needs_quotes(text: str, *, bare: bool, grouped: bool) -> bool:
         return True
     if bare:
         return bool(_FIELDISH.match(text)) or values.network(text) is not None
-    return text[0] in "<>[{"
+    return text[0] in "<>[{" or text.startswith("//")  # `field://` is text
 
 
 def _glob(pattern: Pattern, *, bare: bool, grouped: bool) -> str:
@@ -165,4 +165,4 @@ def _glob(pattern: Pattern, *, bare: bool, grouped: bool) -> str:
     if bare and (found := _FIELDISH.match(text)):
         return text[: found.end() - 1] + "\\" + text[found.end() - 1 :]
     first = ("-" if bare or grouped else "") + ("" if bare else "<>[{")
-    return "\\" + text if text[0] in first else text
+    return "\\" + text if text[0] in first or (not bare and text.startswith("//")) else text

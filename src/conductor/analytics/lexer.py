@@ -15,9 +15,11 @@ from conductor.analytics.syntax import Pattern, QueryError, Wild
 
 QUOTES = '"“”„‟'
 OPERATORS = ("AND", "OR", "NOT")
+NAME = r"[A-Za-z_$@][A-Za-z0-9_.$-]*"  # of a field
 
-_FIELD = re.compile(r"([A-Za-z_$@][A-Za-z0-9_.$-]*):(?!//)")
+_FIELD = re.compile(rf"({NAME}):(?!//)")
 _CHUNK = re.compile(rf"[^\s(){QUOTES}]+")
+_PLAIN = re.compile(rf"[^\s(){QUOTES}*?\\]+")
 _BOUND = rf"[{QUOTES}](?:\\.|[^{QUOTES}\\])*[{QUOTES}]|[^\s\]}}{QUOTES}]+"
 _RANGE = re.compile(rf"[\[{{]\s*(?P<low>{_BOUND})\s+(?P<to>TO|to|To)\s+(?P<high>{_BOUND})\s*[\]}}]", re.DOTALL)
 _NO_PATTERN = Pattern(("",))
@@ -174,6 +176,10 @@ class _Lexer:
         parts: list[str | Wild] = []
         at = self._at
         while at < len(self._text) and not self._text[at].isspace() and self._text[at] not in "()":
+            if plain := _PLAIN.match(self._text, at):
+                _append(parts, plain.group(), escaped=True)
+                at = plain.end()
+                continue
             if self._text[at] in QUOTES:
                 message = 'A quote in the middle of a value. Put the whole value in quotes, or escape it as `\\"`.'
                 raise QueryError(message, at, at + 1)
@@ -183,15 +189,15 @@ class _Lexer:
         return Token(Kind.WORD, self._at, at, self._text[self._at : at], pattern=Pattern(tuple(parts)))
 
 
-def _append(parts: list[str | Wild], char: str, *, escaped: bool) -> None:
-    if not escaped and char in "*?":
-        wild = Wild(char)
+def _append(parts: list[str | Wild], text: str, *, escaped: bool) -> None:
+    if not escaped and text in "*?":
+        wild = Wild(text)
         if not (wild is Wild.ANY and parts and parts[-1] is Wild.ANY):
             parts.append(wild)
     elif parts and isinstance(parts[-1], str):
-        parts[-1] += char
+        parts[-1] += text
     else:
-        parts.append(char)
+        parts.append(text)
 
 
 def _bound(text: str, start: int) -> Token:

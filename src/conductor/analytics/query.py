@@ -217,7 +217,7 @@ class _Parser:
 
     def _has(self, token: Token) -> Node:
         literal = token.pattern.literal
-        if not literal or not re.fullmatch(r"(?!(?:is|has|saved)$)[A-Za-z_$@][A-Za-z0-9_.$-]*", literal, re.IGNORECASE):
+        if not literal or literal.lower() in _OURS or not re.fullmatch(lexer.NAME, literal):
             raise QueryError("`has:` needs the name of a field, for example `has:ip`.", token.start, token.end)
         self._check_name(Token(Kind.FIELD, token.start, token.end, literal))
         return Term(field_name(literal), Exists())

@@ -88,6 +88,13 @@ REFUSED = [
         None,
     ),
     ("saved:*", '`saved:` needs the name of a saved search, for example `saved:"Failed logins"`.', "*", None),
+    (
+        "date:now-2ſ",  # a long s is an s to those who ignore case
+        "`now-2ſ` is not a time. Use `2026-11-21`, `2026-11-21T14:05Z` or `now-2h`.",
+        "now-2ſ",
+        None,
+    ),
+    ("has:\u212a", "`has:` needs the name of a field, for example `has:ip`.", "\u212a", None),  # the sign for kelvin
     ("has:is", "`has:` needs the name of a field, for example `has:ip`.", "is", None),
     ('""', "There is nothing between the quotes. Type a word, or remove them.", '""', None),
 ]
@@ -160,6 +167,7 @@ CANONICAL = [
     ('country:("OR" OR TX)', 'country:("OR" OR TX)'),
     (r"user:CORP\bob a\*b*", r"user_name:CORP\bob a\*b*"),
     (r'"a\"b\\"', r'"a\"b\\"'),
+    (r'app:"//a" app:\//a*', r'client_name:"//a" client_name:\//a*'),  # without, `app://a` would be text
     ("type: fp", "type:fp"),
     ("* type:*", "type:*"),
     ("details.Request.method:POST", "details.Request.method:POST"),

@@ -1,7 +1,7 @@
 """Queries from Auth0's own documentation run unchanged (goal 18).
 
-They are those of "Log Search Query Syntax" and of the command line's manual for `auth0 logs list`, as of November 2026,
-and the filters that their log page is shown with.
+They are those of "Log Search Query Syntax", of "Incident Response: Using Logs", of the playbook on brute force, and of
+the command line's manual for `auth0 logs list`, as of November 2026, and the filters that their log page is shown with.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import pytest
 
 from conductor.analytics import values
-from conductor.analytics.query import canonical, parse
+from conductor.analytics.query import QueryError, canonical, parse
 
 DOCUMENTED = {
     "jane": "jane",
@@ -41,13 +41,35 @@ DOCUMENTED = {
     ),
 }
 
+# "Incident Response: Using Logs", and "Brute Force Protection Playbook". The first has `ip:"99.xxx.xxx.xxx"` for an
+# address to fill in.
+INCIDENTS = {
+    'type:"fu"': "type:fu",
+    'description:"missing username parameter"': 'description:"missing username parameter"',
+    'description:"Wrong email or password"': 'description:"Wrong email or password"',
+    'type:"limit_wc"': "type:limit_wc",
+    'type:"pwd_leak"': "type:pwd_leak",
+    'type:"s" AND ip:"99.1.2.3"': "type:s ip:99.1.2.3",
+    'user_id:"auth0|ABC123"': "user_id:auth0|ABC123",
+    'type:"sapi"': "type:sapi",
+    (
+        'date:[2024-10-01 TO *] AND (type:"f" OR type:"fu" OR type:"fp" OR type:"pwd_leak" OR type:"limit_wc" OR '
+        'type:"limit_sul" OR type:"limit_mu" OR type:"fcoa")'
+    ): "date:>=2024-10-01 type:(f OR fu OR fp OR pwd_leak OR limit_wc OR limit_sul OR limit_mu OR fcoa)",
+}
 
-@pytest.mark.parametrize(("text", "expected"), DOCUMENTED.items())
+
+@pytest.mark.parametrize(("text", "expected"), [*DOCUMENTED.items(), *INCIDENTS.items()])
 def test_a_documented_query_runs_unchanged(text: str, expected: str) -> None:
     found = parse(text)
     assert canonical(found) == expected
     assert parse(expected).tree == found.tree
     assert not found.hints
+
+
+def test_an_address_that_was_not_filled_in_is_told() -> None:
+    with pytest.raises(QueryError, match=r"`99\.xxx\.xxx\.xxx` is not an IP address"):
+        parse('type:"s" AND ip:"99.xxx.xxx.xxx"')
 
 
 @pytest.mark.parametrize(
