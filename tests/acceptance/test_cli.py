@@ -20,6 +20,8 @@ import pytest
 from browser import processes
 from browser.processes import Cli, Conductor, Vendor, free_port, wait_for
 
+from conductor.cli import exits
+
 HISTORY = 150
 FIELDS = "id time collected_at integration connector log_id type event category outcome severity user_name user_id ip"
 MORE_FIELDS = "client_id client_name connection description raw"
@@ -381,6 +383,38 @@ def test_events_are_counted_by_a_field(conductor: Conductor) -> None:
         count, value = line.split()
         assert int(conductor.cli.ok("search", f"outcome:{value}", "--count")) == int(count.replace(",", ""))
     assert "is not a field" in conductor.cli.run("search", "--by", "a b").stderr
+
+
+def test_a_chart_stands_above_the_events_on_a_terminal_alone(conductor: Conductor) -> None:
+    cli, words = conductor.cli, ("search", "integration:prod", "--last", "30d", "--limit", "3")
+    rows = cli.ok(*words)
+    shown = cli.on_terminal(*words, "--chart")
+    assert shown.endswith(rows)
+    chart = shown.removesuffix(rows).splitlines()
+    count = int(cli.ok(*words, "--count"))
+    assert re.fullmatch(rf" +{count:,} events, a bar is \d+ [a-z]+, times in UTC", chart[-1])
+    assert all(len(line) <= 80 for line in chart)
+    assert "█" in "".join(chart)
+    assert ESCAPE not in shown
+    assert cli.on_terminal(*words) == rows
+    assert cli.ok(*words, "--chart") == rows
+    assert cli.on_terminal(*words, "--chart", "--jsonl") == cli.ok(*words, "--jsonl")
+    assert "Leave out --by" in cli.run(*words, "--chart", "--by", "type").stderr
+
+
+def test_columns_are_chosen_by_the_names_of_the_fields(conductor: Conductor) -> None:
+    words = ("search", "integration:prod", "--limit", "40")
+    rows = [json.loads(line) for line in conductor.cli.ok(*words, "--jsonl").splitlines()]
+    lines = conductor.cli.ok(*words, "--cols", "date, user,asn,own,id").splitlines()
+    for line, row in zip(lines, rows, strict=True):
+        own = "true" if row["own"] else "false"
+        facts = [row["time"], exits.plain(row["user_name"]) or "-", str(row["asn"] or "-"), own, row["id"]]
+        assert line.split() == " ".join(facts).split()
+    assert len({line.index(row["id"]) for line, row in zip(lines, rows, strict=True)}) == 1, "one below the other"
+    assert conductor.cli.ok(*words, "--cols", "ip", "--jsonl") == conductor.cli.ok(*words, "--jsonl")
+    refused = conductor.cli.run(*words, "--cols", "ip,colour")
+    assert refused.returncode == 2
+    assert "There is no column `colour`. There are: id, date, ingested, event, " in refused.stderr
 
 
 @pytest.mark.parametrize(("query", "sentence"), _QUERIES.items())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pty
 import re
 import socket
 import ssl
@@ -97,6 +98,22 @@ class Cli:
         done = self.run(*words, text=text)
         assert done.returncode == 0, done.stderr
         return done.stdout
+
+    def on_terminal(self, *words: str, columns: int = 80) -> str:
+        """What a command that must succeed prints on a terminal of its own."""
+        ours, its = pty.openpty()
+        with open(ours, "rb", buffering=0) as screen:
+            environment = self.environment | {"COLUMNS": str(columns), "TERM": "xterm-256color"}
+            child = subprocess.Popen([*self.command, *words], stdout=its, stderr=subprocess.PIPE, env=environment)
+            os.close(its)
+            shown = b""
+            with contextlib.suppress(OSError):  # when the last one who could write to it is gone
+                while piece := screen.read(65_536):
+                    shown += piece
+        assert child.stderr is not None
+        with child.stderr as told:
+            assert child.wait(30) == 0, told.read()
+        return shown.decode().replace("\r\n", "\n")
 
     def add(self, vendor: Vendor, name: str = "prod", *more: str) -> str:
         """Add the vendor's tenant."""

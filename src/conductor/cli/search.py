@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import click
 from conductor.cli import exits, talk
 
 PAGE = 1000
+_KEYS = {"date": "time", "ingested": "collected_at"}  # of a row, where they are not the field's name
 
 
 @click.command("search", epilog='Example: conductor search "type:fp ip:203.0.113.0/24" --last 24h')
@@ -23,6 +24,8 @@ PAGE = 1000
 @click.option("--limit", type=click.IntRange(1), default=200, show_default=True, help="How many events at the most.")
 @click.option("--count", is_flag=True, help="Print the number of matches alone.")
 @click.option("--by", metavar="FIELD", help="Count by the values of a field, the most frequent first.")
+@click.option("--cols", metavar="FIELDS", default="", help="Columns of the lines: date,user_name,ip.")
+@click.option("--chart", is_flag=True, help="On a terminal, draw how many match over time above the events.")
 @talk.json_option
 @click.option("--jsonl", is_flag=True, help="One JSON object a line.")
 @talk.data_option
@@ -35,28 +38,75 @@ def command(
     limit: int,
     count: bool,
     by: str | None,
+    cols: str,
+    chart: bool,
     as_json: bool,
     jsonl: bool,
     data: Path | None,
 ) -> None:
-    """Search the stored events, newest first. `*` means everything; without a range all that is stored is searched."""
+    """Search the stored events, newest first. `*` means everything; without a range all that is stored is searched.
+
+    JSON has every field, and no chart.
+    """
+    columns = _columns(cols)
+    if chart and (by or count):
+        raise click.UsageError("--chart goes above events. Leave out --by and --count.")
     asked = talk.ranged(words, {"q": query, "last": last, "from_": start, "to_": end})
     if by:
         _print_counts(data, asked, by, limit, as_json=as_json)
         return
-    print_found(data, asked, limit, count=count, as_json=as_json, jsonl=jsonl)
+    draw = chart and not (as_json or jsonl) and sys.stdout.isatty()
+    print_found(data, asked, limit, count=count, as_json=as_json, jsonl=jsonl, columns=columns, draw=draw)
 
 
 def print_found(
-    data: Path | None, asked: Mapping[str, Any], limit: int, *, count: bool, as_json: bool, jsonl: bool
+    data: Path | None,
+    asked: Mapping[str, Any],
+    limit: int,
+    *,
+    count: bool,
+    as_json: bool,
+    jsonl: bool,
+    columns: Sequence[str] = (),
+    draw: bool = False,
 ) -> None:
     """Search, and print what is found, or how many alone."""
     if count:
         number = talk.run(data, lambda api: api.get("/artifacts/count", **asked), as_json=as_json)
         click.echo(number["count"])
         return
-    printer = _Document(asked) if as_json else Lines() if jsonl else Table()
-    talk.run(data, lambda api: _print(api, asked, limit, printer), as_json=as_json)
+    printer = _Document(asked) if as_json else Lines() if jsonl else Table(columns)
+
+    async def work(api: talk.Api) -> None:
+        if draw:
+            await _draw(api, asked)
+        await _print(api, asked, limit, printer)
+
+    talk.run(data, work, as_json=as_json)
+
+
+def _columns(text: str) -> list[str]:
+    """The keys of a row for names of fields as the page has them. Ends with a usage error."""
+    from conductor.core import fields
+
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name != "id" and name not in fields.BY_NAME:
+            known = ", ".join(("id", *(field.name for field in fields.FIELDS)))
+            raise click.UsageError(f"There is no column `{exits.plain(name)}`. There are: {known}.")
+    return [name if name == "id" else _KEYS.get(known := fields.BY_NAME[name].name, known) for name in names]
+
+
+async def _draw(api: talk.Api, asked: Mapping[str, Any]) -> None:
+    """How many match over time, as wide as the terminal."""
+    import shutil
+
+    from conductor.cli import chart
+
+    width = shutil.get_terminal_size().columns
+    found = await api.get("/artifacts/histogram", bars=chart.most(width), **asked)
+    for line in chart.lines(found, width):
+        click.echo(line)
 
 
 def _print_counts(data: Path | None, asked: Mapping[str, Any], by: str, limit: int, *, as_json: bool) -> None:
@@ -128,25 +178,19 @@ class _Document:
 
 
 class Table:
-    """A line an event, for people."""
+    """A line an event, for people: the usual facts that it has, or just these columns."""
 
-    def __init__(self) -> None:
+    def __init__(self, columns: Sequence[str] = ()) -> None:
+        self._columns = columns
         self._shown = 0
 
     def page(self, page: Mapping[str, Any]) -> None:
         """Print the rows."""
-        for row in page["rows"]:
-            who = row["user_name"] or row["user_id"] or "-"
-            facts = [
-                row["time"],
-                row["integration"],
-                row["type"] or "?",
-                row["event"],
-                who,
-                row["ip"],
-                row["client_name"],
-            ]
-            click.echo("  ".join(exits.plain(str(fact)) for fact in facts if fact))
+        if self._columns:
+            self._print_columns([[_cell(row[name]) for name in self._columns] for row in page["rows"]])
+        else:
+            for row in page["rows"]:
+                click.echo("  ".join(_facts(row)))
         self._shown += len(page["rows"])
 
     def end(self, page: Mapping[str, Any]) -> None:
@@ -154,6 +198,24 @@ class Table:
         more = ", more with --limit" if page.get("next") else ""
         click.echo(f"{self._shown:,} events{more}", err=True)
         _warn(page)
+
+    def _print_columns(self, rows: Sequence[Sequence[str]]) -> None:
+        """Below one another, for each page anew, for who prints a million lines will not wait for the last."""
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _facts(row: Mapping[str, Any]) -> list[str]:
+    who = row["user_name"] or row["user_id"] or "-"
+    facts = [row["time"], row["integration"], row["type"] or "?", row["event"], who, row["ip"], row["client_name"]]
+    return [_cell(fact) for fact in facts if fact]
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return exits.plain(str(value or "")) or "-"
 
 
 def _warn(page: Mapping[str, Any]) -> None:
