@@ -9,13 +9,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 
+from benchmarks import compare as compared
+from benchmarks import large
 from benchmarks.bombs import bombs
 from benchmarks.browser import browser
 from benchmarks.commits import commits
+from benchmarks.compare import compare
 from benchmarks.descriptors import descriptors
 from benchmarks.freshness import freshness
 from benchmarks.idle import idle
-from benchmarks.large import directory
 from benchmarks.pages import pages
 from benchmarks.polite import polite
 from benchmarks.proof import proof, start
@@ -30,8 +32,9 @@ ALL: dict[str, Callable[[], Mapping[str, float] | Mapping[str, float | str]]] = 
     "A thousand after a restart": lambda: asyncio.run(polite()),
     "Ten million proved": proof,
     "Ten million started": start,
-    "Ten million searched": lambda: asyncio.run(searching(directory())),
-    "Ten million while events arrive": lambda: asyncio.run(searching_while_events_arrive(directory())),
+    "Ten million searched": lambda: asyncio.run(searching(large.directory())),
+    "Ten million while events arrive": lambda: asyncio.run(searching_while_events_arrive(large.directory())),
+    "The same in SQLite FTS5 and DuckDB": lambda: asyncio.run(compare(large.directory(compared.EVENTS))),
     "Open files": lambda: asyncio.run(descriptors()),
     "Pages of a thousand": lambda: asyncio.run(pages()),
     "In the browser": browser,
@@ -62,6 +65,8 @@ def _tell(name: str, figures: Mapping[str, float] | Mapping[str, float | str]) -
 def _shown(value: float | str) -> str:
     if isinstance(value, str):
         return value
+    if abs(value) < 0.1:
+        return f"{value:.2g}"
     return f"{value:,.2f}" if value % 1 else f"{value:,.0f}"
 
 

@@ -1,7 +1,9 @@
 """A data directory with ten million events, collected and indexed: made once, kept for those who need it.
 
-BENCH_EVENTS says how many. With BENCH_CLICKHOUSE_URL, the address of a ClickHouse server without a database's name, the
-index is in a database there that is called like the directory.
+BENCH_EVENTS makes it another number. With BENCH_JOURNAL=0 the journal lets go at once of what is indexed, as retention
+does later, so that more events fit; such an index cannot be built anew from its journal, nor proved by it. With
+BENCH_CLICKHOUSE_URL, the address of a ClickHouse server without a database's name, the index is in a database there
+that is called like the directory.
 """
 
 from __future__ import annotations
@@ -9,7 +11,10 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
+import shutil
+import sys
 import tempfile
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -23,16 +28,18 @@ from conductor.operations import integrations
 from conductor.operations.system import System
 from conductor.settings import Settings
 from conductor.simulator.tenant import Tenant, TenantSpec
-from conductor.store import journal, polls
+from conductor.store import cursors, expiry, journal, polls
 from conductor.store.database import Connection
 
 EVENTS = int(os.environ.get("BENCH_EVENTS", "10_000_000"))
+JOURNAL = os.environ.get("BENCH_JOURNAL", "1") != "0"
 SERVER = os.environ.get("BENCH_CLICKHOUSE_URL", "").rstrip("/")
-FOLDER = Path(tempfile.gettempdir()) / f"conductor-bench-{EVENTS}{'-server' if SERVER else ''}"
 INTEGRATIONS = 10
-SLICE = 10_000  # events authored at once
+SLICE = 10_000  # events authored at once, at the most
 DAYS = 30
 PAGE = 100
+INDEXED, KEPT = 375, 230  # bytes of an event in the index and in the journal, measured over ten million
+MERGING = 1.4  # while parts are merged, old ones lie beside new ones for minutes
 VALUES = {"domain": "acme.us.auth0.com", "client_id": "bench", "client_secret": "bench", "plan": "enterprise"}
 
 
@@ -55,25 +62,74 @@ async def engine(analytics: Analytics) -> str:
     return f"ClickHouse {version}, server {analytics.target} ({name})" if SERVER else f"ClickHouse {version}, embedded"
 
 
-def directory() -> Path:
-    """The data directory, made on the first use; that takes twenty minutes."""
-    if not (FOLDER / "complete").exists():
-        asyncio.run(_make())
-        (FOLDER / "complete").touch()
-    return FOLDER
+def directory(events: int = EVENTS) -> Path:
+    """The data directory, made on the first use; ten million events take twenty minutes."""
+    kind = ("" if JOURNAL else "-index") + ("-server" if SERVER else "")
+    folder = Path(tempfile.gettempdir()) / f"conductor-bench-{events}{kind}"
+    done = folder / "complete"
+    if not done.exists():
+        _make_room(folder, events)
+        done.write_text(str(asyncio.run(_make(folder, events))))
+    return folder
 
 
-async def _make() -> None:
+def loading(folder: Path) -> float | None:
+    """The seconds it took to commit and index what is in a data directory; None where they were not noted."""
+    text = (folder / "complete").read_text()
+    return float(text) if text else None
+
+
+def _make_room(folder: Path, events: int) -> None:
+    """Say how much it will be, and end where that does not fit."""
+    if folder.exists():
+        raise SystemExit(f"{folder} is being made, or was cut short. Wait, or remove it.")
+    size = events * (INDEXED + KEPT * JOURNAL)
+    most = events * (INDEXED * MERGING + KEPT * JOURNAL)
+    free = shutil.disk_usage(folder.parent).free
+    told = f"{events:,} events will be about {size / 1e9:.1f} GB, {most / 1e9:.1f} GB while they are merged"
+    print(f"{told}; {free / 1e9:.1f} GB are free in {folder.parent}.", file=sys.stderr, flush=True)
+    if most > free:
+        raise SystemExit(
+            "That does not fit. Ask for fewer by BENCH_EVENTS, or leave out the journal by BENCH_JOURNAL=0."
+        )
+
+
+async def _make(folder: Path, events: int) -> float:
+    """The answer is how many seconds committing and indexing took, without what it takes to author the events."""
     observe.set_up()
-    with app.owned(FOLDER) as folder:
-        async with app.opened(settings(FOLDER), folder) as system:
+    size, took = slice_of(events), 0.0
+    with app.owned(folder) as owned:
+        async with app.opened(settings(folder), owned) as system:
             positions = [await _begin(system, f"bench-{number}") for number in range(INTEGRATIONS)]
-            for number in range(EVENTS // SLICE):
-                here = positions[number % INTEGRATIONS]
-                await system.database.write(functools.partial(commit, place=here, pages=authored(number)))
-                while await system.indexer.catch_up():
-                    pass
+            for number in range(events // size):
+                pages = authored(number, size)
+                begun = time.perf_counter()
+                await _load(system, positions[number % INTEGRATIONS], pages)
+                took += time.perf_counter() - begun
+            begun = time.perf_counter()
             await system.analytics.write(artifacts.settle)
+            return took + time.perf_counter() - begun
+
+
+def slice_of(events: int) -> int:
+    """How many events to author at once, so that each integration has some of each day."""
+    return max(10 * PAGE, min(SLICE, events // (INTEGRATIONS * DAYS) // PAGE * PAGE))
+
+
+async def _load(system: System, here: list[object], pages: list[list[Signal]]) -> None:
+    await system.database.write(functools.partial(commit, place=here, pages=pages))
+    while await system.indexer.catch_up():
+        pass
+    if not JOURNAL:
+        await system.database.write(functools.partial(_let_go, reader=system.indexer.reader))
+
+
+def _let_go(connection: Connection, reader: str) -> None:
+    """What retention does with batches that are old enough, and with keys that no vendor can serve any more."""
+    later = clock.now() + timedelta(days=1)
+    for integration_id, batch in cursors.passed(connection, reader).items():
+        expiry.expire_batches(connection, integration_id, later, batch)
+    expiry.expire_keys(connection, later)
 
 
 async def _begin(system: System, name: str) -> list[object]:
@@ -91,11 +147,11 @@ async def place(system: System, integration_id: int) -> list[object]:
     return await system.database.write(begin)
 
 
-def authored(number: int) -> list[list[Signal]]:
+def authored(number: int, size: int = SLICE) -> list[list[Signal]]:
     """Pages of the simulator's own events of one day; no two slices have an event in common."""
     days_ago = number // INTEGRATIONS % DAYS
-    tenant = Tenant(TenantSpec(history=SLICE, days=1, seed=number), clock.now() - timedelta(days=days_ago))
-    signals = [Signal(event.log_id, event.body) for event in tenant.events[:SLICE]]
+    tenant = Tenant(TenantSpec(history=size, days=1, seed=number), clock.now() - timedelta(days=days_ago))
+    signals = [Signal(event.log_id, event.body) for event in tenant.events[:size]]
     return [signals[at : at + PAGE] for at in range(0, len(signals), PAGE)]
 
 

@@ -9,13 +9,14 @@ import shutil
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from benchmarks import large
+from benchmarks import large, questions
+from benchmarks.questions import Question
 from conductor import app, observe
 from conductor.analytics import artifacts
 from conductor.operations import counting, search
@@ -23,19 +24,14 @@ from conductor.operations.search import Request
 from conductor.operations.system import System
 
 ROUNDS = 40
-FACETS = ("integration", "type", "outcome", "client_name", "country")
-APPLICATIONS = ("iOS app", "Web shop", "Android app", "Partner portal", "Customer portal", "Support desk")
-OCCURRING = ("inkgo", "almon", "ogwoo", "unipe", "uince", "utmeg", "edar", "ilia")  # parts of the simulator's names
-ABSENT = tuple(f"qz{first}{second}wv" for first in "abcdefg" for second in "abcdefg")
-DAY, MONTH = timedelta(days=1), timedelta(days=30)
 PER_SECOND = 1_000  # events that arrive
 MIB = 1024 * 1024
 
 
-async def searching(folder: Path) -> Mapping[str, float | str]:
+async def searching(data: Path) -> Mapping[str, float | str]:
     """Each kind ROUNDS times, after three that are not counted, which make it warm."""
     observe.set_up()
-    settings = large.settings(folder)
+    settings = large.settings(data)
     begun = time.perf_counter()
     figures: dict[str, float | str] = {}
     with app.owned(settings.data) as owned:
@@ -50,18 +46,19 @@ async def searching(folder: Path) -> Mapping[str, float | str]:
     return figures
 
 
-async def searching_while_events_arrive(whole: Path) -> Mapping[str, float | str]:
+async def searching_while_events_arrive(data: Path) -> Mapping[str, float | str]:
     """The same over a copy, while a thousand events a second are committed and indexed in the same process."""
     observe.set_up()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "copy"
-        shutil.copytree(whole, folder)
+        shutil.copytree(data, folder)
         settings = large.settings(folder)
         with app.owned(settings.data) as owned:
             async with app.opened(settings, owned) as system:
                 while await system.indexer.catch_up():  # a server has no copy of the index yet
                     pass
                 found = await search.search(system, Request(last="30d", limit=1))
+                before, _ = await system.analytics.read(artifacts.size)
                 indexing = asyncio.create_task(system.indexer.run())
                 arriving = asyncio.create_task(_arrive(system))
                 figures: dict[str, float | str] = {"engine": await large.engine(system.analytics)}
@@ -74,7 +71,7 @@ async def searching_while_events_arrive(whole: Path) -> Mapping[str, float | str
                 count, _ = await system.analytics.read(artifacts.size)
                 if large.SERVER:
                     await system.analytics.write(artifacts.clear)
-    return {**figures, "events that arrived meanwhile": count - large.EVENTS, "MiB": _memory()}
+    return {**figures, "events that arrived meanwhile": count - before, "MiB": _memory()}
 
 
 async def _arrive(system: System) -> None:
@@ -83,7 +80,7 @@ async def _arrive(system: System) -> None:
     loop = asyncio.get_running_loop()
     begun, pages, slices = loop.time(), 0, 0
     while True:
-        for page in await asyncio.to_thread(large.authored, large.EVENTS // large.SLICE + slices):
+        for page in await asyncio.to_thread(large.authored, large.EVENTS // large.slice_of(large.EVENTS) + slices):
             await system.database.write(functools.partial(large.commit, place=place, pages=[page]))
             system.indexer.wake()
             pages += 1
@@ -92,49 +89,30 @@ async def _arrive(system: System) -> None:
 
 
 async def _all(system: System, newest: str) -> dict[str, float]:
-    known = {"time": newest, **await _known(system, newest)}
-    return {f"{name}, ms": await _p95(work) for name, work in _kinds(system, known).items()}
+    asked = questions.kinds(await known(system, newest))
+
+    def work(ask: questions.Ask) -> Callable[[int], Awaitable[Any]]:
+        return lambda number: answer(system, ask(number))
+
+    return {f"{name}, ms": await p95(work(ask)) for name, ask in asked.items()}
 
 
-def _kinds(system: System, newest: Mapping[str, Any]) -> dict[str, Callable[[int], Awaitable[Any]]]:
-    """What an analyst asks; each round something else, for the engine remembers what it was asked.
-
-    Ranges end with the newest event, or some minutes before, so that they are full of events.
-    """
-
-    def asked(number: int, q: str, length: timedelta | None = None) -> Request:
-        end = _back(newest["time"], timedelta(minutes=7 * number))
-        return Request(q=q, start=_back(end, length) if length else None, end=end)
-
-    def rows(*queries: str, length: timedelta | None = None) -> Callable[[int], Awaitable[Any]]:
-        return lambda number: search.search(system, asked(number, queries[number % len(queries)], length), raw=False)
-
-    def facets(length: timedelta) -> Callable[[int], Awaitable[Any]]:
-        return lambda number: counting.facets(system, asked(number, "*", length), FACETS)
-
-    def histogram(*queries: str) -> Callable[[int], Awaitable[Any]]:
-        return lambda number: counting.histogram(
-            system, asked(number, queries[number % len(queries)], MONTH), by="outcome"
-        )
-
-    apps = [f'type:fp client_name:"{name}"' for name in APPLICATIONS]
-    ids = newest["event_ids"]
-    return {
-        "newest 200 in 24 h": rows("*", length=DAY),
-        "two field filters": rows(*apps),
-        "a rare word over all time": rows(*(f'"{row}"' for row in newest["ids"])),
-        "a common word with a filter": rows(*(f"password type:{name}" for name in ("fp", "f", "s", "scp", "pwd_leak"))),
-        "a substring that occurs": rows(*(f"*{part}*" for part in OCCURRING)),
-        "a substring that does not occur": rows(*(f"*{part}*" for part in ABSENT)),
-        "top 10 of five fields, 24 h": facets(DAY),
-        "top 10 of five fields, 30 days": facets(MONTH),
-        "histogram of 30 days": histogram("*"),
-        "histogram of 30 days, two filters": histogram(*apps),
-        "one by its id": lambda number: search.get(system, ids[number % len(ids)]),
-    }
+async def answer(system: System, question: Question) -> Any:
+    """What pages and API get, rows without the raw event."""
+    request = Request(q=question.q, start=question.start, end=question.end)
+    match question.wanted:
+        case "rows":
+            return await search.search(system, request, raw=False)
+        case "facets":
+            return await counting.facets(system, request, questions.FACETS)
+        case "histogram":
+            return await counting.histogram(system, request, by="outcome")
+        case _:
+            return await search.get(system, question.id)
 
 
-async def _p95(work: Callable[[int], Awaitable[Any]]) -> float:
+async def p95(work: Callable[[int], Awaitable[Any]]) -> float:
+    """In milliseconds, of ROUNDS, after three that are not counted."""
     for number in range(3):
         await work(number)
     took = []
@@ -145,17 +123,13 @@ async def _p95(work: Callable[[int], Awaitable[Any]]) -> float:
     return sorted(took)[int(0.95 * ROUNDS) - 1]
 
 
-async def _known(system: System, until: str) -> Mapping[str, Any]:
-    """Ids of events from all over the time, so that none is asked for twice."""
+async def known(system: System, until: str) -> Mapping[str, Any]:
+    """What questions need to know: the newest time, and ids of events from all over, so that each is asked once."""
     rows = []
     for number in range(3 + ROUNDS):
-        end = _back(until, timedelta(hours=16 * number))
+        end = questions.back(until, timedelta(hours=16 * number))
         rows += (await search.search(system, Request(end=end, limit=1), raw=False)).rows
-    return {"ids": [row["log_id"] for row in rows], "event_ids": [row["id"] for row in rows]}
-
-
-def _back(moment: str, by: timedelta) -> str:
-    return (datetime.fromisoformat(moment) - by).isoformat()
+    return {"time": until, "ids": [row["log_id"] for row in rows], "event_ids": [row["id"] for row in rows]}
 
 
 def _memory() -> float:
