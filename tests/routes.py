@@ -14,6 +14,7 @@ import httpx2
 
 from conductor import catalog
 from conductor.core.errors import NotFound
+from conductor.indexer.geography import Geography
 from conductor.observe import Metrics, Pulse
 from conductor.operations import accounts, sessions
 from conductor.operations.system import Options
@@ -231,7 +232,7 @@ async def story(folder: Path, tell: Callable[[World], Awaitable[Any]], *, local:
         supervisor=SimpleNamespace(poll_now=None),
         pulse=Pulse(),
         metrics=Metrics(),
-        indexer=SimpleNamespace(reader="nobody"),
+        indexer=SimpleNamespace(reader="nobody", geography=Geography(())),
         settings=Options(ORIGIN),
     )
     try:

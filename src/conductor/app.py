@@ -20,6 +20,7 @@ from conductor.analytics import artifacts
 from conductor.analytics.engine import Analytics
 from conductor.analytics.server import SearchAway
 from conductor.core.errors import KeyWrong, SettingsError, StoreBusy, StoreError
+from conductor.indexer.geography import Geography
 from conductor.indexer.indexer import Indexer, reader_of
 from conductor.observe import Metrics, Pulse
 from conductor.operations import accounts, general, keys, notifying, retention, upkeep
@@ -85,7 +86,8 @@ async def opened(
         stack.push_async_callback(analytics.close)
         await analytics.open(artifacts.prepare)
         egress = Egress(Policy(settings.allowed), settings.proxy, settings.max_answer_mib * MIB, opener)
-        system = _system(settings, base_url or f"http://{settings.bind}", egress, database, vault, analytics)
+        geography = Geography(settings.geoip_databases, directory)
+        system = _system(settings, base_url or f"http://{settings.bind}", egress, database, vault, analytics, geography)
         await keys.go_on(system)
         if not (database.shared and analytics.served):  # else it is for the one of several processes that indexes
             with suppress(SearchAway):  # then it is done as soon as the server is back
@@ -115,6 +117,7 @@ async def serve(settings: Settings, announce: Callable[[Started], None]) -> None
         async with opened(settings, directory, base_url=settings.base_url or listening.url) as system:
             await retention.note_setting(system)
             await general.note_outside(system)
+            await asyncio.to_thread(system.indexer.geography.told)  # so that the log of a start has what is wrong
             await _first_admin(settings, system)
             stop = asyncio.Event()
             web = [
@@ -161,14 +164,20 @@ async def _vault(settings: Settings, directory: Path, database: Database) -> Vau
 
 
 def _system(
-    settings: Settings, base_url: str, egress: Egress, database: Database, vault: Vault, analytics: Analytics
+    settings: Settings,
+    base_url: str,
+    egress: Egress,
+    database: Database,
+    vault: Vault,
+    analytics: Analytics,
+    geography: Geography,
 ) -> System:
     found = catalog.load()
     metrics, pulse = Metrics(), Pulse()
     assembly = Assembly(database, vault, found, egress)
     worker = Worker(token_hex(8), socket.gethostname(), os.getpid(), reader_of(analytics))
     membership = Membership(database, worker)
-    indexer = Indexer(database, analytics, found, metrics, membership.indexes)
+    indexer = Indexer(database, analytics, found, metrics, geography, membership.indexes)
     return System(
         database=database,
         vault=vault,

@@ -65,6 +65,12 @@ class Settings:
         "A ClickHouse server instead of the embedded engine, for example https://user:password@host:8443/conductor",
         "",
     )
+    geoip_database: str = _setting(
+        "GEOIP_DATABASE",
+        "Files in MaxMind's format (.mmdb) that tell country, city and AS number where a vendor does not, separated by "
+        "commas.",
+        "",
+    )
     admin_email: str = _setting("ADMIN_EMAIL", "First administrator, for a start without a browser.", "")
     admin_password_file: str = _setting("ADMIN_PASSWORD_FILE", "File with that administrator's password.", "")
 
@@ -83,6 +89,11 @@ class Settings:
         """What could be set on the pages too, and was set outside: it wins."""
         told_outside = {item.name for item in told(self) if item.source != "default"}
         return {name: getattr(self, name) for name in general.NAMES if general.variable(name) in told_outside}
+
+    @property
+    def geoip_databases(self) -> tuple[Path, ...]:
+        """The files of GeoIP databases."""
+        return tuple(Path(part.strip()).expanduser() for part in self.geoip_database.split(",") if part.strip())
 
     @property
     def allowed(self) -> tuple[guard.Network, ...]:

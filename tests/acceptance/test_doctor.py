@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import geoip
 import pytest
 from browser import processes
 from browser.processes import Cli
@@ -60,6 +61,21 @@ def test_it_wants_a_host_and_changes_nothing(tmp_path: Path) -> None:
     found = steps(cli, code=10)
     assert (found["Data"]["state"], found["Sources"]["state"]) == ("warning", "skipped")
     assert not cli.data.exists()
+
+
+def test_it_reads_the_geoip_databases(tmp_path: Path) -> None:
+    good = geoip.write(tmp_path / "city.mmdb", {"8.8.8.0/24": geoip.place("CZ", "Prague")})
+    cli = Cli(tmp_path / "data")
+    told = cli.run("doctor", "geoip", CONDUCTOR_GEOIP_DATABASE=str(good))
+    assert (told.returncode, told.stdout.split(maxsplit=2)[1:]) == (
+        0,
+        ["GeoIP", f"{good}: GeoLite2-City, built 24 Nov 2026\n"],
+    )
+    told = cli.run("doctor", "geoip", CONDUCTOR_GEOIP_DATABASE=f"{good},{tmp_path}/none.mmdb")
+    assert told.returncode == 10
+    assert f"{tmp_path}/none.mmdb is not there. Nothing is read from it." in told.stdout
+    told = cli.run("doctor", "geoip")
+    assert (told.returncode, "no database is set" in told.stdout) == (0, True)
 
 
 def test_settings_are_shown_with_their_source_and_without_passwords(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ HOMES = {
     "sqlalchemy": {"store"},
     "alembic": {"store"},
     "clickhouse_connect": {"analytics"},
+    "maxminddb": {"indexer"},
     "httpx2": {"outbound"},
     "httpcore2": {"outbound"},
     "fastapi": {"web", "simulator"},
@@ -204,6 +205,7 @@ TAKES_SQL = {
 SQL_PARTS = {
     ("analytics/artifacts.py", "name"),
     ("analytics/artifacts.py", "projection"),
+    ("analytics/artifacts.py", "column"),
     ("analytics/search.py", "where"),  # compile.py's, whose values are bound: test_s24_… in unit/analytics
     ("analytics/search.py", "columns"),
     ("analytics/search.py", "rest"),

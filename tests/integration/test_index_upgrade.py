@@ -1,4 +1,4 @@
-"""An index of an earlier version gets the counts by the hour when it is opened, and they are right."""
+"""An index of an earlier version gets what it lacks when it is opened: counts by the hour, and new columns."""
 
 from __future__ import annotations
 
@@ -89,6 +89,35 @@ def test_an_index_of_an_earlier_version_gets_its_counts_and_keeps_its_events(
         await again.write(artifacts.prepare)  # what is there is left alone
         await again.write(lambda client: artifacts.remove(client, 1, 1))
         assert await again.read(_counts) == {"failure": 0, "success": 0}
+        await again.close()
+
+    asyncio.run(work())
+
+
+def test_an_index_of_an_earlier_version_gets_the_columns_it_lacks(tmp_path: Path) -> None:
+    old = Artifact(time=clock.to_micros(DAY), log_id="1", type="s", country="DE")
+    new = Artifact(time=clock.to_micros(DAY), log_id="2", type="s", country="CZ", located_by="GeoLite2-City: country")
+
+    def insert(client: Any, artifact: Artifact, batch: int) -> None:
+        block = artifacts.block(1, "auth0", batch, DAY, [(Signal(artifact.log_id, b"{}"), artifact)])
+        artifacts.insert(client, [block], artifact.log_id)
+
+    def older(client: Any) -> None:
+        artifacts.prepare(client)
+        insert(client, old, 1)
+        client.command("ALTER TABLE artifacts DROP COLUMN located_by")
+
+    async def work() -> None:
+        first = Analytics(tmp_path / "analytics")
+        await first.open(older)
+        await first.close()
+        again = Analytics(tmp_path / "analytics")
+        await again.open(artifacts.prepare)
+        await again.write(lambda client: insert(client, new, 2))
+        rows = await again.read(
+            lambda client: client.query("SELECT log_id, country, located_by FROM artifacts ORDER BY log_id").result_rows
+        )
+        assert [tuple(row) for row in rows] == [("1", "DE", ""), ("2", "CZ", "GeoLite2-City: country")]
         await again.close()
 
     asyncio.run(work())

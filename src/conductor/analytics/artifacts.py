@@ -41,7 +41,7 @@ SETTINGS = (
 _TEXT = "text(tokenizer = 'splitByNonAlpha', dictionary_block_size = 4096)"
 _REPEATED = frozenset(
     "type event category outcome tenant client_id client_name connection connection_id strategy strategy_type hostname "
-    "organization_id organization_name audience country city".split()
+    "organization_id organization_name audience country city located_by".split()
 )
 _TYPES = {"time": "DateTime64(6, 'UTC')", "severity": "UInt8", "asn": "UInt32", "own": "Bool", "parsed": "Bool"}
 _encode = msgspec.msgpack.Encoder().encode
@@ -64,6 +64,10 @@ def prepare(client: Client) -> None:
         "SELECT create_table_query FROM system.tables WHERE database = currentDatabase() AND name = {t:String}",
         parameters={"t": TABLE},
     ).result_rows[0][0]
+    for name in Artifact.__struct_fields__:
+        if f"`{name}` " not in known:
+            column = f"`{name}` {_type(name)}"
+            client.command(f"ALTER TABLE {TABLE} ADD COLUMN IF NOT EXISTS {column}")
     missing = {name: columns for name, columns in HOURLY.items() if f"PROJECTION {name} " not in known}
     if missing:
         client.command(f"ALTER TABLE {TABLE} MODIFY SETTING {SETTINGS}")

@@ -14,7 +14,7 @@ from conductor.cli import exits, talk
 from conductor.cli.integration import MARKS
 
 HTTPS = 443
-PARTS = ("all", "dns", "net", "disk", "key", "clock", "search", "sources")
+PARTS = ("all", "dns", "net", "disk", "key", "clock", "search", "geoip", "sources")
 
 
 @click.command("doctor", epilog="Examples: conductor doctor · conductor doctor net api.example.com")
@@ -26,7 +26,7 @@ PARTS = ("all", "dns", "net", "disk", "key", "clock", "search", "sources")
 @talk.json_option
 @talk.data_option
 def command(part: str, host: str | None, ca_bundle: Path | None, as_json: bool, data: Path | None) -> None:
-    """Look at host, disk, key, clock, search engine and all sources; or (dns, net) at the way to a HOST.
+    """Look at host, disk, key, clock, search engine, GeoIP files and all sources; or (dns, net) at the way to a HOST.
 
     Exit 0 when nothing is wrong, 10 when something needs attention, 11 when something failed.
     """
@@ -70,6 +70,8 @@ async def _steps(part: str, host: str, ca_bundle: Path | None, data: Path | None
         found.append(await doctor.time())
     if part in ("all", "search"):
         found.append(await doctor.search(loaded.clickhouse_url))
+    if part == "geoip" or (part == "all" and loaded.geoip_databases):
+        found += await asyncio.to_thread(doctor.geoip, loaded.geoip_databases)
     told = [shapes.step(step, advice) for step in found]
     if part in ("all", "sources"):
         told += await _sources(directory)

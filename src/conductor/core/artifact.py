@@ -58,6 +58,7 @@ class Artifact(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     country: str = ""
     city: str = ""
     asn: int = 0
+    located_by: str = ""
     correlation_id: str = ""
     trace_id: str = ""
     own: bool = False

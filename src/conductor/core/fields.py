@@ -62,9 +62,12 @@ FIELDS: tuple[Field, ...] = (
     Field("organization_name", Kind.KEYWORD, "The organization's name.", "", ("org",)),
     Field("scope", Kind.TEXT, "Scopes asked for or granted."),
     Field("audience", Kind.KEYWORD, "The API a token is for."),
-    Field("country", Kind.KEYWORD, "Country code of the address, where the vendor tells."),
-    Field("city", Kind.KEYWORD, "City of the address, where the vendor tells."),
-    Field("asn", Kind.NUMBER, "Autonomous system number of the address."),
+    Field("country", Kind.KEYWORD, "Country code of the address: by the vendor, or else by a GeoIP database."),
+    Field("city", Kind.KEYWORD, "City of the address, in the same way."),
+    Field("asn", Kind.NUMBER, "Autonomous system number of the address, in the same way."),
+    Field(
+        "located_by", Kind.KEYWORD, "The GeoIP databases that gave these three, and which; none for the vendor's word."
+    ),
     Field("correlation_id", Kind.KEYWORD, "Id that ties together the records of one transaction."),
     Field("trace_id", Kind.KEYWORD, "Trace id, where the vendor tells."),
     Field("own", Kind.FLAG, "true for the records that Conductor's own requests cause."),

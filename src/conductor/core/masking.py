@@ -30,7 +30,7 @@ _KEPT = frozenset(
 )
 _OF_THINGS = frozenset(
     "tenant client_id client_name connection connection_id strategy strategy_type hostname organization_id "
-    "organization_name audience scope country city asn own parsed".split()
+    "organization_name audience scope country city asn located_by own parsed".split()
 )
 _VERSIONS = "user_agent"  # numbers with dots in it are versions
 _SHORTEST = 3  # characters of a name that is looked for in other texts

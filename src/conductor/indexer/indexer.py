@@ -25,6 +25,7 @@ from conductor.core.artifact import Artifact
 from conductor.core.connector import Connector
 from conductor.core.errors import NormalizeError, StoreError, StorePaused
 from conductor.core.signal import Signal
+from conductor.indexer.geography import Geography, Look
 from conductor.observe import Metrics, log
 from conductor.store import cursors, facts, integrations, journal
 from conductor.store.cursors import Cursor
@@ -63,12 +64,14 @@ class Indexer:
         analytics: Analytics,
         catalog: Catalog,
         metrics: Metrics,
+        geography: Geography,
         chosen: Callable[[], bool] = lambda: True,
     ) -> None:
         self._database = database
         self._analytics = analytics
         self._catalog = catalog
         self._metrics = metrics
+        self.geography = geography
         self.reader = reader_of(analytics)
         self._chosen = chosen
         self._prepared = NEVER  # for which opening of the engine
@@ -235,21 +238,22 @@ class Indexer:
             await self._analytics.write(lambda client: artifacts.insert(client, blocks, token))
 
     def _blocks(self, connector: Connector, batches: Sequence[Batch]) -> list[Block]:
+        places = self.geography.look()
         return [
             artifacts.block(
                 batch.integration_id,
                 connector.slug,
                 batch.batch,
                 batch.committed_at,
-                list(self._normalized(connector, batch)),
+                list(self._normalized(connector, batch, places)),
             )
             for batch in batches
         ]
 
-    def _normalized(self, connector: Connector, batch: Batch) -> Iterator[tuple[Signal, Artifact]]:
+    def _normalized(self, connector: Connector, batch: Batch, places: Look) -> Iterator[tuple[Signal, Artifact]]:
         for signal in batch.signals:
             try:
-                yield signal, connector.normalize(signal)
+                yield signal, places.located(connector.normalize(signal))
             except NormalizeError:
                 self._metrics.unparsed.inc()
                 micros = clock.to_micros(batch.committed_at)

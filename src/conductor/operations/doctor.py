@@ -6,13 +6,14 @@ import asyncio
 import os
 import shutil
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from time import monotonic
 
 from conductor.analytics.server import Server, Unsearchable, look
 from conductor.core.connector import CheckStep, StepState
 from conductor.core.errors import SourceError
+from conductor.indexer.geography import Geography
 from conductor.outbound import guard, probe
 from conductor.outbound.client import tls_context
 from conductor.store.room import FLOOR_SHARE, MIB
@@ -103,6 +104,16 @@ async def search(url: str) -> CheckStep:
     except Unsearchable as error:
         return CheckStep("Search", StepState.FAILED, str(error))
     return _ok("Search", f"ClickHouse {version} at {server.name}")
+
+
+def geoip(paths: Sequence[Path]) -> list[CheckStep]:
+    """Whether each GeoIP database can be read."""
+    if not paths:
+        return [CheckStep("GeoIP", StepState.SKIPPED, "no database is set")]
+    return [
+        CheckStep("GeoIP", StepState.WARNING if found.problem else StepState.OK, found.sentence)
+        for found in Geography(paths).told()
+    ]
 
 
 async def time() -> CheckStep:

@@ -31,7 +31,7 @@ INDEX_SLACK = timedelta(seconds=5)  # an index that is further behind the journa
 PLAIN = (
     "log_id type event category outcome severity user_name user_id ip client_id client_name connection description "
     "tenant connection_id strategy strategy_type hostname user_agent organization_id organization_name scope audience "
-    "country city asn correlation_id trace_id own parsed"
+    "country city asn located_by correlation_id trace_id own parsed"
 ).split()
 
 

@@ -15,7 +15,7 @@ from starlette.responses import Response
 from conductor.analytics.query import parse
 from conductor.analytics.server import Unsearchable
 from conductor.analytics.syntax import QueryError
-from conductor.core import clock, masking
+from conductor.core import clock, geography, masking
 from conductor.core.sentence import sentence
 from conductor.operations import counting, search
 from conductor.operations.accounts import User
@@ -39,13 +39,14 @@ router = APIRouter(dependencies=[shell.Shell], include_in_schema=False)
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """One event as templates need it; `missing` says why there is none."""
+    """One event as templates need it, with its vendor's name; `missing` says why there is none."""
 
     id: str
     row: Mapping[str, Any] = field(default_factory=dict)
     missing: str = ""
     sentence: str = ""
     counts: Sequence[int] = ()  # of `related`, where they are known
+    vendor: str = ""
 
     @property
     def title(self) -> str:
@@ -71,6 +72,20 @@ class Opened:
     def summary(self) -> list[tuple[str, Any]]:
         """The fields an analyst looks at first, those that are set."""
         return [(name, self.row[name]) for name in SUMMARY if self.row[name] not in ("", None)]
+
+    @property
+    def located(self) -> list[tuple[str, str]]:
+        """Fields about the place, with who gave them."""
+        sources = geography.sources(self.row["located_by"])
+        given: dict[str, list[str]] = {}
+        for name in geography.FIELDS:
+            if self.row[name]:
+                given.setdefault(sources.get(name, ""), []).append(name)
+        return [(", ".join(names), self._source(source)) for source, names in given.items()]
+
+    def _source(self, source: str) -> str:
+        database, _, built = source.rpartition(" ")
+        return f"from the GeoIP database {database}, built {built}" if source else f"by {self.vendor}"
 
     @property
     def fields(self) -> list[tuple[str, Any]]:
@@ -146,7 +161,7 @@ async def described(request: Request, user: User, row: Mapping[str, Any]) -> Ope
     with suppress(Unsearchable):  # it is a help, no more
         counts = [count for _, count in await counting.alone(system, _near(found, found.terms), user.sight)]
         counts.append(await search.count(system, _near(found, ()), user.sight))
-    return replace(found, sentence=told, counts=counts)
+    return replace(found, sentence=told, counts=counts, vendor=connector.title if connector else row["connector"])
 
 
 def _can_be_asked(term: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -70,6 +71,7 @@ async def _page(
         "form": Filled(values | (typed or {}), errors or {}),
         "shown": {name: (typed or {}).get(f"shown-{name}", values[name]) for name in operation.NAMES},
         "outside": {name: operation.variable(name) for name in operation.NAMES if holds.sources[name] == "outside"},
+        "databases": await asyncio.to_thread(system.indexer.geography.told),
         "masks": operation.MASKS,
         "zones": accounts.time_zones(),
         "done": done == "saved",
