@@ -62,6 +62,7 @@ ACCESS = {
     "POST /signals/columns": VIEWER,
     "GET /signals/range": VIEWER,
     "GET /signals/search/counts": VIEWER,
+    "GET /signals/search/map": VIEWER,
     "GET /signals/search/facets": VIEWER,
     "GET /signals/search/facet": VIEWER,
     "GET /signals/live": VIEWER,

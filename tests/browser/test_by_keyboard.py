@@ -326,6 +326,36 @@ def test_the_chart_is_one_stop_however_late_its_script_comes(page: Page, house: 
     expect(bars.first).to_have_attribute("tabindex", "-1")
 
 
+def test_one_picks_a_country_on_the_map(page: Page, house: House) -> None:
+    page.goto(f"{house.url}/signals/search?last=30d")
+    expect(page.locator("#map")).to_have_count(0)
+    _press(page, "Map")
+    page.wait_for_url("**/signals/search?last=30d&map=1")
+    countries = page.locator("#map [data-arrows] a")
+    expect(countries.first).to_have_attribute("tabindex", "0")
+    expect(page.locator("#map")).not_to_have_attribute("aria-busy", "true")
+    assert page.locator("#map [data-arrows] a[tabindex='0']").count() == 1
+    page.emulate_media(color_scheme="light", reduced_motion="reduce")
+    assert barriers(page) == []
+    page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+    assert barriers(page) == []
+    _tab_to(page, re.compile(r"^[A-Z][\w ]+: [\d,]+ events?$"))
+    expect(countries.first).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(countries.nth(1)).to_be_focused()
+    told = re.fullmatch(r"(.+): ([\d,]+) events?", page.evaluate(_FOCUSED))
+    assert told
+    row = page.locator("#map table tr", has=page.get_by_role("cell", name=told[1], exact=True, include_hidden=True))
+    code = row.locator("td").nth(1).text_content()
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/signals/search?q=country%3A{code}&last=30d&map=1")
+    expect(page.get_by_label("Query")).to_have_value(f"country:{code}")
+    expect(page.locator("#counts strong").first).to_have_text(re.compile(rf"{told[2]} events?"))
+    expect(countries).to_have_count(1)
+    _press(page, "Hide the map")
+    page.wait_for_url(f"**/signals/search?q=country%3A{code}&last=30d")
+
+
 def test_one_adds_a_filter_from_the_fields_and_takes_it_away(page: Page, house: House) -> None:
     page.goto(f"{house.url}/signals/search?last=30d")
     expect(page.locator(".facet a.value").first).to_be_visible()

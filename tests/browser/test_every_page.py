@@ -43,6 +43,8 @@ PAGES = {
     "search": "/signals/search?last=4h",
     "a search with an event open": "/signals/search?q=type%3Afp&open=EVENT",
     "a search with its counts": "/signals/search?last=7d&with=counts&compare=prev",
+    "a search with its map": "/signals/search?last=30d&map=1&with=counts",
+    "a search with a map of nothing": "/signals/search?q=-country%3A%2A&last=30d&map=1&with=counts",
     "a search by groups": "/signals/search?last=7d&view=group:type&compare=prev",
     "a search of which no term fits": "/signals/search?q=type%3Afp+ip%3A198.18.0.1&last=7d",
     "a search with other columns": "/signals/search?last=7d&cols=date%2Ccountry%2Cuser_agent%3A320&sort=date",

@@ -56,6 +56,21 @@ def test_s15_hostile_content_is_shown_and_runs_nothing(
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
 
 
+def test_s15_a_hostile_country_is_text_beside_the_map(page: Page, house: House) -> None:
+    long = "X" * 300
+    events = [{"type": "s", "client_id": "map-test", "location_info": {"country_code": RUNS}}]
+    events += [{"type": "s", "client_id": "map-test", "location_info": {"country_code": code}} for code in (long, "CZ")]
+    _plant(house, events)
+    page.goto(search_url(house.conductor, q="client_id:map-test", last="30d", map="1"))
+    shown = page.get_by_role("region", name="Events by country")
+    expect(shown.get_by_role("link", name="Czechia: 1 event")).to_be_visible()
+    expect(shown.get_by_role("listitem").filter(has_text=RUNS)).to_be_visible()
+    expect(shown.get_by_role("listitem").filter(has_text=long)).to_be_visible()
+    _assert_harmless(page)
+    page.set_viewport_size({"width": 320, "height": 640})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+
+
 def test_the_raw_event_is_shown_exactly_as_the_vendor_serves_it(page: Page, house: House) -> None:
     odd = {
         "type": "s",

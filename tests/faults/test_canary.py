@@ -305,6 +305,7 @@ def _look(run: Run, browsers: dict[str, Browser]) -> None:
         "/admin/settings/general",
         "/signals/search?last=30d",
         "/signals/search/counts?last=30d",
+        "/signals/search/map?last=30d",
         "/signals/search/facets?last=30d",
         "/signals/saved",
         "/signals/export?last=30d&format=ndjson&all=true",

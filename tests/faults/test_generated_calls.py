@@ -135,6 +135,7 @@ PAGES = ["/", "/signals/search", "/admin/settings/integrations", "/admin/setting
 PAGES += ["/help/x", "/signals/events/x", "/setup", "/account", "/admin/settings/integrations/new"]
 PAGES += [
     "/signals/search/counts",
+    "/signals/search/map",
     "/signals/search/facets",
     "/signals/search/facet",
     "/signals/saved",

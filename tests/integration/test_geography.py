@@ -5,14 +5,17 @@ from __future__ import annotations
 import csv
 import html
 import io
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import geoip
+import pytest
 import worlds
 from sites import Site, told
 
+from conductor.analytics.engine import Unsearchable
 from conductor.core import clock
 from conductor.operations import accounts, counting, search, suggesting
 from conductor.operations.search import Request
@@ -121,3 +124,92 @@ def test_the_settings_page_says_what_is_read_and_what_cannot_be(tmp_path: Path) 
             assert f"{bad} is not a whole database in MaxMind's format. Nothing is read from it." in page
 
     worlds.run(work)
+
+
+def _lands(page: str) -> dict[str, int]:
+    """The countries on a map by their names, with their numbers as they are told."""
+    found = re.findall(r'aria-label="([^"]+): ([\d,]+) events?"><title>', page)
+    return {html.unescape(name): int(count.replace(",", "")) for name, count in found}
+
+
+def test_the_numbers_of_the_map_are_those_of_the_field_and_each_country_leads_to_its_events(tmp_path: Path) -> None:
+    async def tell(site: Site) -> None:
+        (facet,) = await counting.facets(site.world.system, Request(last="30d"), ["country"], limit=1000)
+        async with site.browser("viewer") as http:
+            page = (await http.get(f"{SEARCH}/map?last=30d&map=1")).text
+            table = re.findall(r"<td>(.+?)</td><td>([A-Z]{2})</td><td class=\"num\">([\d,]+)</td>", page)
+            names = {code: html.unescape(name) for name, code, _ in table}
+            counts = {value.text: value.count for value in facet.values}
+            assert {code: int(count.replace(",", "")) for _, code, count in table} == counts
+            assert _lands(page) == {names[code]: count for code, count in counts.items()}
+            assert f"{sum(counts.values())} events in {len(counts)} countries" in page
+            assert re.search(rf">{facet.missing} events <a href=\"[^\"]*-country%3A%2A", page)
+            for link, told in re.findall(r'<a class="s\d" href="([^"]+)" aria-label="([^"]+)"', page):
+                found = (await http.get(html.unescape(link).replace(SEARCH, f"{SEARCH}/counts"))).text
+                assert f"<strong>{told.partition(': ')[2]}</strong>" in found
+            whole = (await http.get(f"{SEARCH}?last=30d&map=1&with=counts")).text
+            assert _lands(whole) == _lands(page)
+            assert "hx-trigger" not in whole
+            assert '<input type="hidden" name="map" value="1">' in whole  # another query keeps it open
+            assert 'id="map"' not in (await http.get(f"{SEARCH}?last=30d")).text
+
+    told(tmp_path, TenantSpec(history=300), tell)
+
+
+def test_what_is_on_no_map_is_told_beside_it(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with worlds.collecting(tmp_path, TenantSpec()) as it:
+            codes = [
+                "CZ",
+                "cz",
+                "MT",
+                "MT",
+                "mt",
+                "AQ",
+                "QQ",
+                "<script>",
+                "X" * 300,
+                *(f"Z{number}" for number in range(10)),
+                "",
+            ]
+            for code in codes:
+                it.world.first.add({"type": "fp", "location_info": {"country_code": code}}, clock.now())
+            site = Site(it)
+            await site.collect()
+            async with site.browser("viewer") as http:
+                page = (await http.get(f"{SEARCH}/map?q=type:fp&last=30d&map=1")).text
+                drawn = list(_lands(page).items())
+                assert drawn == [("Czechia", 2), ("Malta", 3), ("Antarctica", 1)]  # points lie on top
+                assert page.count("<circle") == 2  # of the two that have no shape
+                assert "6 events in 3 countries" in page
+                assert "<script>" not in page
+                assert "1 event <a" in page
+                outside = page[page.index("Not on the map") : page.index("<details>")]
+                assert outside.count("<li>") == 10
+                assert "3 more values" in outside
+                assert "view=group%3Acountry" in outside
+                nothing = (await http.get(f"{SEARCH}/map?q=type:fp+-country:*&last=30d&map=1")).text
+                assert "There is no map: no event here has a country that is on it." in nothing
+                assert "<svg" not in nothing
+                odd = (await http.get(f"{SEARCH}/map?q=type:fp+country:QQ&last=30d&map=1")).text
+                assert "There is no map" in odd
+                assert "QQ" in odd
+
+    worlds.run(work)
+
+
+def test_a_map_that_fails_says_so_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def tell(site: Site) -> None:
+        async def away(*_: Any, **__: Any) -> None:
+            raise Unsearchable("The search engine failed: gone.")
+
+        async with site.browser("viewer") as http:
+            with monkeypatch.context() as broken:
+                broken.setattr(counting, "facets", away)
+                assert '<tbody id="rows">' in (await http.get(f"{SEARCH}?last=30d&map=1")).text
+                part = await http.get(f"{SEARCH}/map?last=30d&map=1")
+                assert part.status_code == 503
+                assert "This part could not be loaded" in part.text
+                assert "data-timeline" in (await http.get(f"{SEARCH}/counts?last=30d")).text
+
+    told(tmp_path, TenantSpec(history=30), tell)

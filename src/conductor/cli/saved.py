@@ -11,7 +11,7 @@ import click
 
 from conductor.cli import exits, talk
 
-PARTS = ("q", "last", "from", "to", "cols", "sort", "by", "view", "compare")
+PARTS = ("q", "last", "from", "to", "cols", "sort", "by", "view", "compare", "map")
 KEPT = ("name", "description", "folder", "shared")
 
 

@@ -24,7 +24,7 @@ from conductor.store.saved import Link, Saved
 
 __all__ = ["Link", "Saved"]
 
-PARTS = ("q", "last", "from", "to", "cols", "sort", "by", "view", "compare")  # of a search's URL that are kept
+PARTS = ("q", "last", "from", "to", "cols", "sort", "by", "view", "compare", "map")  # of a search's URL that are kept
 LONGEST = {"name": 100, "description": 1000, "folder": 60}  # characters
 LONGEST_PART = 8_000
 LINK = 7  # characters of a short link

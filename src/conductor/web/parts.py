@@ -20,15 +20,17 @@ from conductor.core.errors import ConductorError, Invalid
 from conductor.operations import auditing, counting, search, suggesting
 from conductor.operations.accounts import User
 from conductor.operations.counting import Bar, Facet, Histogram, Value
-from conductor.web import auth, charts, errors, ranges, show, view
+from conductor.web import auth, charts, errors, ranges, show, view, worldmap
 from conductor.web.auth import Viewer
 from conductor.web.charts import TALL, Piece
 from conductor.web.render import pages
 from conductor.web.view import SEARCH, View
+from conductor.web.worldmap import Country
 
 OPEN = ("integration", "type", "outcome", "severity", "client_name", "country")  # facets that are shown at once
 KINDS = 5  # of colours that are nobody's own
 FEW, MANY, GROUPS = 5, 50, 100  # values of a facet, of one that was asked for, of a page that groups
+PLACES = 1000  # values that are looked for on the map
 COLOURS = {  # by the numbers of the style sheet
     "success": 1,
     "failure": 4,
@@ -79,11 +81,27 @@ class Shown:
     missing: Choice | None
 
 
+@dataclass(frozen=True, slots=True)
+class Land:
+    """A country with events, and the shade of their number."""
+
+    country: Country
+    choice: Choice
+    shade: int
+
+
 @router.get(SEARCH + "/counts")
 async def counts(request: Request, user: Viewer) -> Response:
     """How many events match, and the chart of them."""
     seen = view.read(request.query_params, user)
     return await _part(request, user, seen, "counts", counted)
+
+
+@router.get(SEARCH + "/map")
+async def world(request: Request, user: Viewer) -> Response:
+    """The events by country, as a map."""
+    seen = view.read(request.query_params, user)
+    return await _part(request, user, seen, "map", mapped)
 
 
 @router.get(SEARCH + "/facets")
@@ -144,6 +162,30 @@ async def faceted(request: Request, user: User, seen: View) -> Mapping[str, Any]
     found = await _facets(request, user, seen, OPEN, FEW)
     others = [field.name for field in view.COUNTED if field.name not in OPEN]
     return {"shown": found, "others": [(name, view.title(name)) for name in others]}
+
+
+async def mapped(request: Request, user: User, seen: View) -> Mapping[str, Any]:
+    """The countries with events, most of them first, and what is on no map. Raises QueryError, Invalid, StoreError."""
+    found = (await _facets(request, user, seen, ["country"], PLACES))[0]
+    known = worldmap.world()
+    placed = {choice.value.text.upper(): choice for choice in found.choices}
+    on_map = {code: choice for code, choice in placed.items() if code in known.countries}
+    steps = worldmap.scale(max((choice.value.count for choice in on_map.values()), default=1))
+    lands = [
+        Land(known.countries[code], choice, worldmap.shade(choice.value.count, steps))
+        for code, choice in on_map.items()
+    ]
+    return {
+        "world": known,
+        "lands": lands,
+        "drawn": sorted(lands, key=lambda land: land.country.point is not None),  # points lie on top
+        "ground": known.ground(on_map),
+        "steps": steps,
+        "total": sum(land.choice.value.count for land in lands),
+        "others": [choice for code, choice in placed.items() if code not in known.countries],
+        "missing": found.missing,
+        "untold": found.facet.distinct - len(found.choices),
+    }
 
 
 async def grouped(request: Request, user: User, seen: View) -> Mapping[str, Any]:

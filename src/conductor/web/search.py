@@ -86,7 +86,7 @@ async def preview(user: Viewer, words: str = "") -> dict[str, str]:
 
 async def _answer(request: Request, user: User, seen: View, wrong: Mapping[str, str] | None = None) -> Response:
     context: dict[str, Any] = {"view": seen, "zone": show.zone(user.time_zone), "fields": wrong or {}}
-    context |= dict.fromkeys(("result", "error", "empty", "counts", "facets", "groups", "before", "behind"))
+    context |= dict.fromkeys(("result", "error", "empty", "counts", "facets", "map", "groups", "before", "behind"))
     context |= {"entries": [], "chips": [], "wider": WIDER.get(seen.range.last), "choices": view.CHOICES}
     context |= {"named": await saved.named(request, user, seen), "link": _link(request)}
     context |= {"opened": await _opened(request, user, seen), "titled": view.title, "bys": view.BY}
@@ -120,6 +120,7 @@ async def _found(request: Request, user: User, seen: View) -> dict[str, Any]:
         if request.query_params.get("with") == "counts":
             found["counts"] = await parts.counted(request, user, seen)
             found["facets"] = await parts.faceted(request, user, seen)
+            found["map"] = await parts.mapped(request, user, seen) if seen.map else None
     request.app.state.lately.first(parts.deed(user, asked))
     await auditing.searched(system, user, asked, auth.client_address(request))
     return found

@@ -56,6 +56,7 @@ class View:
     by: str = ""
     group: str = ""
     compare: bool = False
+    map: bool = False
     live: bool = False
     saved: str = ""
     after: str = ""
@@ -77,6 +78,7 @@ class View:
             "by": self.by,
             "view": f"group:{self.group}" if self.group else "",
             "compare": "prev" if self.compare else "",
+            "map": "1" if self.map else "",
             "live": "1" if self.live else "",
             "saved": self.saved,
             "after": self.after,
@@ -148,6 +150,7 @@ def read(asked: Mapping[str, str], user: User) -> View:
         by=asked.get("by", "").strip(),
         group=group.strip() if kind == "group" else "",
         compare=asked.get("compare", "") == "prev" and bool(span.last or (span.start and span.end)),
+        map=asked.get("map", "") == "1",
         live=asked.get("live", "") == "1",
         saved=asked.get("saved", ""),
         after=asked.get("after", ""),

@@ -54,23 +54,29 @@ document.addEventListener("submit", async (event) => {
   box.querySelector("input")?.select();
 });
 
-// One stop for Tab in the chart; arrows go from bar to bar, with Shift they choose a span.
+// One stop for Tab in the chart and on the map; arrows go from bar to bar (with Shift they choose a span) and from country
+// to country.
 let anchor = null;
 function settle() {
   for (const part of $$("[data-part]")) if (part.querySelector("[hx-ignore]")) part.removeAttribute("aria-busy");
-  const bars = $$("[data-timeline] a");
-  if (bars.every((bar) => bar.hasAttribute("tabindex"))) return;
-  bars.forEach((bar, at) => bar.setAttribute("tabindex", at === bars.length - 1 ? "0" : "-1"));
+  for (const group of $$("[data-arrows]")) {
+    const stops = $$("a", group);
+    if (stops.every((stop) => stop.hasAttribute("tabindex"))) continue;
+    const first = "timeline" in group.dataset ? stops.length - 1 : 0;
+    stops.forEach((stop, at) => stop.setAttribute("tabindex", at === first ? "0" : "-1"));
+  }
 }
 document.addEventListener("htmx:after:swap", settle);
 settle(); // parts that came before this script
 document.addEventListener("keydown", (event) => {
-  const bar = event.target.closest?.("[data-timeline] a");
+  const bar = event.target.closest?.("[data-arrows] a");
   if (!bar) return;
-  const bars = $$("a", bar.closest("[data-timeline]"));
+  const group = bar.closest("[data-arrows]");
+  const spans = "timeline" in group.dataset;
+  const bars = $$("a", group);
   const at = bars.indexOf(bar);
   const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: bars.length - 1 }[event.key];
-  if (event.key === "Enter" && anchor !== null && anchor !== at) {
+  if (spans && event.key === "Enter" && anchor !== null && anchor !== at) {
     event.preventDefault();
     const [first, last] = [Math.min(anchor, at), Math.max(anchor, at)].map((place) => new URL(bars[place].href.baseVal ?? bars[place].getAttribute("href"), location));
     first.searchParams.set("to", last.searchParams.get("to"));
@@ -78,9 +84,10 @@ document.addEventListener("keydown", (event) => {
   }
   if (to === undefined || !bars[to]) return;
   event.preventDefault();
-  anchor = event.shiftKey ? (anchor ?? at) : null;
+  anchor = spans && event.shiftKey ? (anchor ?? at) : null;
   bars.forEach((each, place) => {
     each.setAttribute("tabindex", place === to ? "0" : "-1");
+    if (!spans) return;
     const inside = anchor !== null && place >= Math.min(anchor, to) && place <= Math.max(anchor, to);
     each.classList.toggle("chosen", inside);
   });
