@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from browser import processes
 from browser.processes import Cli, Conductor, Vendor, free_port, wait_for
@@ -305,6 +306,21 @@ def test_an_export_that_was_killed_goes_on_where_it_was(conductor: Conductor, tm
     conductor.cli.ok("export", "--out", str(out), "--resume")
     assert out.read_bytes() == content
     assert not partial.exists()
+
+
+def test_a_parquet_export_is_whole_and_proven(conductor: Conductor, tmp_path: Path) -> None:
+    out = tmp_path / "all.parquet"
+    manifest = json.loads(conductor.cli.ok("export", "--out", str(out), "--columns", "id,time,raw", "--json"))
+    assert (manifest["format"], manifest["size"]) == ("parquet", out.stat().st_size)
+    assert manifest["sha256"] == hashlib.sha256(out.read_bytes()).hexdigest()
+    ids = duckdb.sql(f"SELECT id FROM read_parquet('{out}')").fetchall()
+    ends = ["--from", manifest["range"]["from"] or "1970-01-01", "--to", manifest["range"]["to"]]
+    lines = conductor.cli.ok("search", *ends, "--limit", "1000", "--jsonl").splitlines()
+    assert [id_ for (id_,) in ids] == [json.loads(line)["id"] for line in lines]
+    assert manifest["count"] == len(ids)
+    refused = conductor.cli.run("export", "--out", str(tmp_path / "x.parquet"), "--resume")
+    assert refused.returncode == 2
+    assert "Parquet is made as a whole" in refused.stderr
 
 
 def test_an_export_that_cannot_be_written_says_so(conductor: Conductor, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 SEARCHES = 2  # at once
 AGAIN = 2.0  # seconds in which a server that could not be reached is not tried again
+PATIENCE = 5.0  # seconds that what is in no hurry waits for searches
 # The engine's caches default to gigabytes; a self-hosted process should stay small.
 ENGINE = {
     "max_server_memory_usage": 1_200_000_000,
@@ -74,6 +75,11 @@ class _Blocked(importlib.abc.MetaPathFinder):
             raise ModuleNotFoundError(f"{name} is not used here", name=name)
 
 
+def _keep_out() -> None:
+    if not any(isinstance(finder, _Blocked) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Blocked())
+
+
 class Analytics:
     """One engine: `insert` writes on one thread, `read` runs queries on a few read-only handles.
 
@@ -94,6 +100,12 @@ class Analytics:
         self._tried = float("-inf")
         self.away = ""
         self.opens = 0
+        self._files = ThreadPoolExecutor(1, "analytics-files")
+        self._file_client: Client | None = None
+        self._file_turn = asyncio.Lock()
+        self._at_work = 0
+        self._calm = asyncio.Event()
+        self._calm.set()
 
     @property
     def served(self) -> bool:
@@ -116,8 +128,10 @@ class Analytics:
 
     async def close(self) -> None:
         """Close every handle, the writing one last. Safe twice, and without opening."""
+        await self._on(self._files, self._close_files)
         await self._on(self._writer, self._close)
         self._readers.shutdown(wait=True)
+        self._files.shutdown(wait=False)
         self._writer.shutdown(wait=False)
 
     async def write(self, work: Callable[[Client], T]) -> T:
@@ -128,7 +142,37 @@ class Analytics:
         """Run `work` on a read-only handle. Raises Unsearchable."""
         if self._server and not self._ready:
             await self._on(self._writer, self._open)
-        return await self._on(self._readers, self._read, work)
+        self._at_work += 1
+        if self._at_work >= SEARCHES:
+            self._calm.clear()
+        try:
+            return await self._on(self._readers, self._read, work)
+        finally:
+            self._at_work -= 1
+            if self._at_work < SEARCHES:
+                self._calm.set()
+
+    async def calm(self) -> None:
+        """Wait until a read would not have to wait, some seconds at the most: for what is in no hurry."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                await self._calm.wait()
+
+    async def files(self, work: Callable[[Client], None], stop: Callable[[Client], None]) -> None:
+        """Run `work`, which reads and writes files, on the engine in this process, also where a server is searched.
+
+        One at a time. When the caller is cancelled, `stop` ends it. Raises Unsearchable, StoreFull.
+        """
+        async with self._file_turn:
+            running = asyncio.ensure_future(self._on(self._files, self._on_files, work))
+            try:
+                await asyncio.shield(running)
+            except asyncio.CancelledError:
+                while not running.done():
+                    await asyncio.to_thread(self._stop_files, stop)
+                    await asyncio.wait([running], timeout=0.1)
+                running.exception()
+                raise
 
     async def _on(self, executor: Executor, call: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(executor, call, *arguments)
@@ -176,18 +220,33 @@ class Analytics:
         finally:
             self._handles.put(handle)
 
+    def _on_files(self, work: Callable[[Client], None]) -> None:
+        with _translated():
+            if self._file_client is None:
+                self._file_client = self._embedded({})
+            work(self._file_client)
+
+    def _stop_files(self, stop: Callable[[Client], None]) -> None:
+        with _translated(), closing(self._embedded({})) as client:
+            stop(client)
+
+    def _close_files(self) -> None:
+        if self._file_client is not None:
+            self._file_client.close()
+            self._file_client = None
+
     def _connect(self, *, reading: bool) -> Client:
-        if not any(isinstance(finder, _Blocked) for finder in sys.meta_path):
-            sys.meta_path.insert(0, _Blocked())
         if self._server:
+            _keep_out()
             return self._server.connect(reading=reading)
+        return self._embedded(dict(QUERY), mode="ro") if reading else self._embedded({})
+
+    def _embedded(self, settings: dict[str, Any], **options: Any) -> Client:
+        _keep_out()
         from clickhouse_connect.driver import create_client
 
-        options: dict[str, Any] = dict(ENGINE)
-        if reading:
-            options["mode"] = "ro"
-        settings = dict(QUERY) if reading else {}
-        return create_client(interface="chdb", path=str(self._path), chdb_options=options, settings=settings)
+        path = ":memory:" if self._server else str(self._path)
+        return create_client(interface="chdb", path=path, chdb_options={**ENGINE, **options}, settings=settings)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -57,7 +57,7 @@ class Place:
 @dataclass(frozen=True, slots=True)
 class Criteria:
     """What is asked: a parsed query, a time range, the names of the integrations by which it may select, and the ids
-    of the `only` ones that may be found, None for all."""
+    of the `only` ones that may be found, None for all; with `ids` those events alone."""
 
     query: Query
     span: TimeRange
@@ -65,6 +65,7 @@ class Criteria:
     now: datetime
     only: Set[int] | None = None
     hourly: bool = False
+    ids: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +218,9 @@ def selected(criteria: Criteria, prefix: str = "p") -> tuple[str, dict[str, obje
     if criteria.only is not None:
         parts.append(f"has({{{prefix}only:Array(UInt32)}}, integration_id)")
         parameters[f"{prefix}only"] = sorted(criteria.only)
+    if criteria.ids:
+        parts.append(f"id IN arrayMap(one -> unhex(one), {{{prefix}ids:Array(String)}})")
+        parameters[f"{prefix}ids"] = list(criteria.ids)
     return " AND ".join(parts), parameters
 
 

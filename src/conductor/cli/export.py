@@ -16,7 +16,9 @@ import click
 from conductor.cli import talk
 
 PAGE = 1000
-FORMATS = ("csv", "json", "ndjson")
+PARQUET = "parquet"
+FORMATS = ("csv", "json", "ndjson", PARQUET)
+_INSTEAD = "Begin anew under another name, or use --background: such an export goes on by itself."
 
 
 @click.command("export", epilog='Example: conductor export "type:fp" --last 30d --out failed.csv')
@@ -48,9 +50,11 @@ def command(
 ) -> None:
     """Write every event that matches QUERY to a file, newest first, and what it is to FILE.manifest.json.
 
-    Cut short, it leaves FILE.partial; the same command with --resume goes on from there.
+    Cut short, it leaves FILE.partial; the same command with --resume goes on from there. Parquet is made as a whole.
     """
     state = out.with_name(f"{out.name}.partial")
+    if resume and PARQUET in (kind, out.suffix.removeprefix(".")):
+        raise click.UsageError(f"Parquet is made as a whole: there is nothing to go on with. {_INSTEAD}")
     if resume:
         work = _resumed(out, state)
     else:
@@ -101,6 +105,8 @@ class _Work:
             file.seek(self.size)
             file.truncate()
             try:
+                if self.format == PARQUET:
+                    await self._whole(api, file)
                 while not self.begun or self.after is not None:
                     await self._page(api, file)
             finally:
@@ -109,7 +115,7 @@ class _Work:
         manifest = await self._manifest(api)
         path = self.out.with_name(f"{self.out.name}.manifest.json")
         path.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
-        self.state.unlink()
+        self.state.unlink(missing_ok=True)
         return manifest
 
     async def _page(self, api: talk.Api, file: Any) -> None:
@@ -124,6 +130,14 @@ class _Work:
         self._remember()
         if sys.stderr.isatty():
             click.echo(f"\r{self.count:,} events", nl=False, err=True)
+
+    async def _whole(self, api: talk.Api, file: Any) -> None:
+        """Parquet, in one go."""
+        asked = {**_given(self.asked), "format": self.format, "columns": self.columns or None}
+        headers = await api.download("/artifacts/export", file, 0, **asked)
+        file.flush()
+        os.fsync(file.fileno())
+        self.begun, self.size, self.count = True, file.tell(), int(headers["conductor-count"])
 
     def _remember(self) -> None:
         """How far it is, put in place at once."""

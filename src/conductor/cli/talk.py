@@ -73,6 +73,19 @@ class Api:
             _content(response)
         return response.content, response.headers
 
+    async def download(self, path: str, to: Any, begin: int, /, **params: Any) -> Mapping[str, str]:
+        """GET a file from its byte `begin` on, written as it comes; the answer is its headers."""
+        given = {name.rstrip("_"): value for name, value in params.items() if value is not None}
+        headers = {"accept-encoding": "identity"} | ({"range": f"bytes={begin}-"} if begin else {})
+        async with self._http.stream("GET", f"/api/v1{path}", params=given, headers=headers, timeout=None) as response:
+            if response.status_code >= 400:
+                await response.aread()
+                _content(response)
+            async for piece in response.aiter_bytes():
+                to.write(piece)
+            told: Mapping[str, str] = response.headers
+            return told
+
     async def stream(self, path: str, **params: Any) -> AsyncIterator[Any]:
         """GET what has no end: each line of JSON as it comes."""
         import msgspec

@@ -26,6 +26,7 @@ __all__ = [
     "refused",
     "searched",
     "told",
+    "told_of",
     "took_away",
     "verify",
 ]
@@ -62,8 +63,7 @@ async def searched(system: HasDatabase, user: User, asked: Request, address: str
     """Somebody has searched, or `counted` alone. The further pages of a search are no deed of their own."""
     if asked.after and not counted:
         return
-    words = {"q": asked.q, "last": asked.last, "from": asked.start, "to": asked.end, "counted": counted or None}
-    detail = {name: value for name, value in words.items() if value is not None}
+    detail = told_of(asked) | ({"counted": True} if counted else {})
     await _note(
         system, lambda connection: audit.append(connection, user.email, "search", "events", detail, address=address)
     )
@@ -79,11 +79,18 @@ async def asked_of_late(system: HasDatabase, user: User, limit: int) -> list[str
 
 async def took_away(system: HasDatabase, user: User, asked: Request, format: str, address: str) -> None:
     """Somebody takes events away as a file. Raises StoreError: no file leaves without an entry."""
-    words = {"q": asked.q, "last": asked.last, "from": asked.start, "to": asked.end, "format": format}
-    detail = {name: value for name, value in words.items() if value is not None}
+    detail = {**told_of(asked), "format": format}
     await system.database.write(
         lambda connection: audit.append(connection, user.email, "events.exported", "events", detail, address=address)
     )
+
+
+def told_of(asked: Request) -> dict[str, Any]:
+    """What was asked for, as an entry tells it."""
+    if asked.ids:
+        return {"ids": len(asked.ids)}
+    words = {"q": asked.q, "last": asked.last, "from": asked.start, "to": asked.end}
+    return {name: value for name, value in words.items() if value is not None}
 
 
 async def exported(system: HasDatabase, user: User, what: str, address: str) -> None:

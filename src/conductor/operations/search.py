@@ -37,7 +37,8 @@ PLAIN = (
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked. Times as a person types them; all of time when none is given."""
+    """What is asked. Times as a person types them; all of time when none is given. With `ids` these events alone, and
+    nothing is said to be missing."""
 
     q: str = "*"
     last: str | None = None
@@ -46,6 +47,7 @@ class Request:
     limit: int = LIMIT
     after: str | None = None
     oldest_first: bool = False
+    ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ async def search(system: System, request: Request, sight: Sight = EVERYTHING, *,
         return [_row(item, named, sight, raw=raw) for item in found], place
 
     rows, place = await system.analytics.read(read)
-    missing, behind = await missing_in(system, criteria.span, named)
+    missing, behind = ([], []) if request.ids else await missing_in(system, criteria.span, named)
     return Result(
         rows=rows,
         hints=criteria.query.hints,
@@ -206,7 +208,7 @@ async def criteria_of(system: System, request: Request, sight: Sight) -> tuple[C
     named = {id_: name for id_, name in known.names.items() if sight.sees(id_)}
     ids = {name: id_ for id_, name in named.items()}
     former = {name: id_ for name, id_ in known.former.items() if sight.sees(id_)}
-    return Criteria(query, span, former | ids, now, sight.only), named
+    return Criteria(query, span, former | ids, now, sight.only, ids=request.ids), named
 
 
 async def whole(system: System, query: Query, sight: Sight) -> Query:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import io
 import zipfile
-from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from conductor.operations import auditing, exporting
+from conductor.operations import auditing, exporting, search
 from conductor.operations.accounts import User
 from conductor.web import auth, shell, view
 from conductor.web.auth import Analyst
@@ -24,17 +24,41 @@ QUICK = 1  # of zlib's levels: a stream should not wait for its compression
 router = APIRouter(dependencies=[shell.Shell], include_in_schema=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which events, and how."""
+
+    request: search.Request
+    format: str
+    columns: Sequence[str]
+    plain: bool = False
+
+
 @router.get("/signals/export")
-async def export(request: Request, user: Analyst, format: str = "csv", all: bool = False) -> Response:
-    """What the page shows, all of it, as a zip with the events and their manifest. Raises Invalid, QueryError."""
-    state = request.app.state
-    seen = view.read(request.query_params, user)
-    columns = [] if all else [column.key for column in seen.shown]
-    asked, plain = replace(seen.request, after=None), "plain" in request.query_params
-    made = exporting.prepare(state.system, asked, format, columns, by=user.email, sight=user.sight, plain=plain)
-    await auditing.took_away(state.system, user, asked, format, auth.client_address(request))
+async def export(request: Request, user: Analyst) -> Response:
+    """What the page shows, all of it, or the events that are named by their `ids`, as a zip with the events and their
+    manifest. Raises Invalid, QueryError."""
+    return await _streamed(request, user, wanted(request.query_params, user))
+
+
+def wanted(typed: Mapping[str, str], user: User) -> Wanted:
+    """What a form asks for. Raises Invalid."""
+    seen = view.read(typed, user)
+    every = typed.get("all", "") not in ("", "false")
+    asked = exporting.chosen([typed["ids"]]) if "ids" in typed else replace(seen.request, after=None)
+    asked = replace(asked, oldest_first=seen.oldest_first)
+    columns = [] if every else [column.key for column in seen.shown]
+    return Wanted(asked, typed.get("format", "csv"), columns, plain="plain" in typed)
+
+
+async def _streamed(request: Request, user: User, wanted: Wanted) -> Response:
+    state, asked = request.app.state, wanted.request
+    made = exporting.prepare(
+        state.system, asked, wanted.format, wanted.columns, by=user.email, sight=user.sight, plain=wanted.plain
+    )
+    await auditing.took_away(state.system, user, asked, wanted.format, auth.client_address(request))
     name = f"conductor-events-{made.begun:%Y%m%dT%H%M%SZ}"
-    file = f"{name}.{format}"
+    file = f"{name}.{wanted.format}"
     packed = zipped(file, made.pages(), lambda: made.manifest(file), made.begun)
     pieces = await started(held(state.turns, user, packed))
     headers = named(f"{name}.zip") | {"Content-Encoding": "identity"}  # it is compressed already
@@ -50,7 +74,10 @@ async def held(turns: Turns, user: User, pieces: AsyncIterator[bytes]) -> AsyncI
 
 async def started(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The same, begun: what is refused is refused before the answer has a status."""
-    first = await anext(pieces, b"")
+    first = b""
+    async for first in pieces:
+        if first:
+            break
 
     async def whole() -> AsyncIterator[bytes]:
         yield first
