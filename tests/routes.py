@@ -73,6 +73,11 @@ ACCESS = {
     "POST /signals/saved/{slug}": ANALYST,
     "POST /signals/share": VIEWER,
     "GET /signals/export": ANALYST,
+    "POST /signals/export": ANALYST,
+    "GET /signals/exports": ANALYST,
+    "GET /signals/exports/{export}/file": ANALYST,
+    "GET /signals/exports/{export}/manifest": ANALYST,
+    "POST /signals/exports/{export}/drop": ANALYST,
     "GET /s/{slug}": VIEWER,
     "GET /signals/selected": VIEWER,
     "GET /signals/selected.json": VIEWER,
@@ -118,6 +123,12 @@ ACCESS = {
     f"GET {API}/artifacts/histogram": VIEWER,
     f"GET {API}/artifacts/facets": VIEWER,
     f"GET {API}/artifacts/export": ANALYST,
+    f"GET {API}/exports": ANALYST,
+    f"POST {API}/exports": ANALYST,
+    f"GET {API}/exports/{{export}}": ANALYST,
+    f"DELETE {API}/exports/{{export}}": ANALYST,
+    f"GET {API}/exports/{{export}}/file": ANALYST,
+    f"GET {API}/exports/{{export}}/manifest": ANALYST,
     f"GET {API}/artifacts/live": VIEWER,
     f"GET {API}/artifacts/{{id}}": VIEWER,
     f"GET {API}/artifacts/{{id}}/evidence": VIEWER,
@@ -255,6 +266,7 @@ def address(route: str) -> tuple[str, str]:
     method, _, path = route.partition(" ")
     path = (
         path.replace("{gap}", "1")
+        .replace("{export}", "1")
         .replace("{backfill}", "1")
         .replace("{deed}", "pause")
         .replace("{digest}", "0")

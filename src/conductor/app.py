@@ -23,7 +23,7 @@ from conductor.core.errors import KeyWrong, SettingsError, StoreBusy, StoreError
 from conductor.indexer.geography import Geography
 from conductor.indexer.indexer import Indexer, reader_of
 from conductor.observe import Metrics, Pulse
-from conductor.operations import accounts, general, keys, notifying, retention, upkeep
+from conductor.operations import accounts, general, keys, making, notifying, retention, upkeep
 from conductor.operations.system import Options, System
 from conductor.outbound.client import Opener
 from conductor.outbound.guard import Policy
@@ -201,6 +201,7 @@ def _upkeep(system: System, room: Room) -> dict[str, Coroutine[Any, Any, None]]:
         "proof": upkeep.prove(system),
         "room": upkeep.mind_room(system, room),
         "notifications": notifying.keep(system),
+        "exports": making.keep(system),
         "loop": upkeep.mind_loop(system.metrics),
         "store": system.database.watch(),
     }

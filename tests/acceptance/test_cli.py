@@ -323,6 +323,30 @@ def test_a_parquet_export_is_whole_and_proven(conductor: Conductor, tmp_path: Pa
     assert "Parquet is made as a whole" in refused.stderr
 
 
+def test_an_export_in_the_background_is_asked_for_watched_taken_and_deleted(
+    conductor: Conductor, tmp_path: Path
+) -> None:
+    cli, out = conductor.cli, tmp_path / "x.parquet"
+    job = json.loads(cli.ok("export", "type:*", "--background", "--format", "parquet", "--json"))
+    number = str(job["id"])
+    wait_for(lambda: f"{number}  done" in cli.ok("exports", "list"), "the export")
+    manifest = json.loads(cli.ok("exports", "get", number, "--out", str(out), "--json"))
+    content = out.read_bytes()
+    assert manifest["sha256"] == hashlib.sha256(content).hexdigest()
+    assert duckdb.sql(f"SELECT count() FROM read_parquet('{out}')").fetchall() == [(manifest["count"],)]
+    assert cli.run("exports", "get", number, "--out", str(out)).returncode == 2
+    out.rename(tmp_path / "y.parquet.partial")
+    (tmp_path / "y.parquet.partial").write_bytes(content[:100])  # as a cut would leave it
+    cli.ok("exports", "get", number, "--out", str(tmp_path / "y.parquet"))
+    assert (tmp_path / "y.parquet").read_bytes() == content
+    (tmp_path / "z.partial").write_bytes(b"something else")
+    assert "not what its manifest says" in cli.run("exports", "get", number, "--out", str(tmp_path / "z")).stderr
+    assert cli.ok("exports", "cancel", number) == "Its file is deleted.\n"
+    assert "expired" in cli.ok("exports", "show", number)
+    assert cli.run("exports", "get", number, "--out", str(tmp_path / "z")).returncode == 3
+    assert "--background" in cli.run("export", "type:fp").stderr
+
+
 def test_an_export_that_cannot_be_written_says_so(conductor: Conductor, tmp_path: Path) -> None:
     refused = conductor.cli.run("export", "--out", str(tmp_path / "nowhere" / "x.csv"))
     assert refused.returncode == 2

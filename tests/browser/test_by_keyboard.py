@@ -294,6 +294,21 @@ def test_one_exports_what_one_sees(page: Page, house: House) -> None:
     assert re.fullmatch(r"conductor-events-\d{8}T\d{6}Z\.zip", downloading.value.suggested_filename)
 
 
+def test_one_exports_in_the_background_and_takes_the_file(page: Page, house: House) -> None:
+    page.goto(f"{house.url}/signals/search?q=type%3Afp&last=7d")
+    _press(page, "Export")
+    _tab_to(page, "In the background", key="Enter")
+    page.wait_for_url("**/signals/exports")
+    row = page.locator("#exports tbody tr").first
+    expect(row).to_contain_text("Done")  # by itself
+    assert barriers(page) == []
+    with page.expect_download() as downloading:
+        _tab_to(page, re.compile(r"^Download conductor-events-"), key="Enter")
+    assert re.fullmatch(r"conductor-events-\d{8}T\d{6}Z-\d+\.csv", downloading.value.suggested_filename)
+    _tab_to(page, re.compile(r"^Delete export"), key="Enter")
+    expect(row).to_contain_text("Expired. It was deleted by")
+
+
 def test_one_zooms_by_the_chart(page: Page, house: House) -> None:
     page.goto(f"{house.url}/signals/search?last=7d")
     bars = page.locator("[data-timeline] a")

@@ -52,6 +52,7 @@ PAGES = {
     "a search that does not parse": "/signals/search?q=%28type%3Afp+OR+type%3Afu",
     "a search without a match": "/signals/search?q=type%3Anothing",
     "a search between two times": "/signals/search?last=custom&from=2026-01-01T00:00Z&to=2026-01-02T00:00Z",
+    "exports, none yet": "/signals/exports",
     "an event": "/signals/events/EVENT",
     "an event that is not there": "/signals/search?q=type%3Afp&open=0123456789abcdef0123456789abcdef",
     "chosen events": "/signals/selected?ids=EVENT",

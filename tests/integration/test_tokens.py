@@ -37,7 +37,7 @@ def run(tmp_path: Path) -> Callable[[Callable[[World], Awaitable[Any]]], Any]:
 def _wanted(route: str) -> str:
     """The scope that a route asks for, written down a second time."""
     method, _, path = route.partition(" ")
-    if path == f"{API}/artifacts/export":
+    if path == f"{API}/artifacts/export" or path.startswith(f"{API}/exports"):
         return "signals:export"
     if path.startswith((f"{API}/artifacts", f"{API}/saved")) and method == "GET":
         return "signals:read"

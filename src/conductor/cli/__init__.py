@@ -19,6 +19,7 @@ COMMANDS = {
     "search": ("search", "Search the stored events."),
     "tail": ("tail", "Print new events as they come."),
     "export": ("export", "Write what a search finds to a file."),
+    "exports": ("exports", "List, get and cancel exports that are made in the background."),
     "saved": ("saved", "List, run, keep and change saved searches."),
     "token": ("token", "Manage API tokens."),
     "user": ("user", "Manage users."),

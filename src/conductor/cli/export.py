@@ -23,7 +23,7 @@ _INSTEAD = "Begin anew under another name, or use --background: such an export g
 
 @click.command("export", epilog='Example: conductor export "type:fp" --last 30d --out failed.csv')
 @click.argument("query", default="*")
-@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="The file to write.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="The file to write.")
 @click.option("--format", "kind", type=click.Choice(FORMATS), help="By the file's ending, if that tells; else ndjson.")
 @click.option("--columns", default="", help="Fields separated by commas; all without it, with the raw event.")
 @click.option("--last", help="The last so long: 15m, 4h, 7d.")
@@ -32,11 +32,12 @@ _INSTEAD = "Begin anew under another name, or use --background: such an export g
 @talk.range_option
 @click.option("--plain", is_flag=True, help="In CSV, leave cells as they are that a spreadsheet takes for formulas.")
 @click.option("--resume", is_flag=True, help="Go on with an export that was cut short.")
+@click.option("--background", is_flag=True, help="Have Conductor make it: see `conductor exports`.")
 @talk.json_option
 @talk.data_option
 def command(
     query: str,
-    out: Path,
+    out: Path | None,
     kind: str | None,
     columns: str,
     last: str | None,
@@ -45,6 +46,7 @@ def command(
     words: str | None,
     plain: bool,
     resume: bool,
+    background: bool,
     as_json: bool,
     data: Path | None,
 ) -> None:
@@ -52,6 +54,14 @@ def command(
 
     Cut short, it leaves FILE.partial; the same command with --resume goes on from there. Parquet is made as a whole.
     """
+    if background:
+        asked = talk.ranged(words, {"q": query, "last": last, "from": start, "to": end})
+        wanted = [name.strip() for name in columns.split(",") if name.strip()]
+        body = {**asked, "format": kind or _by_name(out), "columns": wanted, "plain": plain}
+        _ask(data, body, as_json=as_json)
+        return
+    if out is None:
+        raise click.UsageError("Give --out, the file to write, or --background.")
     state = out.with_name(f"{out.name}.partial")
     if resume and PARQUET in (kind, out.suffix.removeprefix(".")):
         raise click.UsageError(f"Parquet is made as a whole: there is nothing to go on with. {_INSTEAD}")
@@ -60,10 +70,8 @@ def command(
     else:
         if out.exists() or state.exists():
             raise click.UsageError(f"{out} exists. Choose another name, or go on with it by --resume.")
-        suffix = out.suffix.removeprefix(".")
-        chosen = kind or (suffix if suffix in FORMATS else "ndjson")
         asked = talk.ranged(words, {"q": query, "last": last, "from": start, "to": end})
-        work = _Work(out, state, asked, chosen, columns, plain=plain)
+        work = _Work(out, state, asked, kind or _by_name(out), columns, plain=plain)
     try:
         manifest = talk.run(data, work.run, as_json=as_json)
     except OSError as error:
@@ -78,6 +86,30 @@ def command(
         gaps, behind = len(manifest["gaps"]), ", ".join(manifest["behind"])
         told = [f"{gaps} gap(s) in this range"] if gaps else []
         click.echo(f"It may be incomplete: {'; '.join(told + ([f'behind: {behind}'] if behind else []))}.", err=True)
+
+
+def _ask(data: Path | None, body: Mapping[str, Any], *, as_json: bool) -> None:
+    """Have it made in the background."""
+
+    async def work(api: talk.Api) -> tuple[Mapping[str, Any], bool]:
+        return await api.post(
+            "/exports", {name: value for name, value in body.items() if value is not None}
+        ), api.running
+
+    job, running = talk.run(data, work, as_json=as_json)
+    if as_json:
+        click.echo(json.dumps(job, ensure_ascii=False))
+        return
+    click.echo(
+        f"Export {job['id']}, of {job['total']:,} events, is made {'now' if running else 'when Conductor runs'}."
+    )
+    click.echo(f"How far it is: conductor exports show {job['id']}", err=True)
+
+
+def _by_name(out: Path | None) -> str:
+    """The format that a file's ending tells."""
+    suffix = out.suffix.removeprefix(".") if out else ""
+    return suffix if suffix in FORMATS else "ndjson"
 
 
 @dataclass(slots=True)

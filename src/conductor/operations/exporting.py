@@ -161,7 +161,7 @@ def check(format: str, columns: Sequence[str]) -> None:
         raise Invalid({"columns": f"There is no column `{unknown[0][:60]}`. There are: {', '.join(COLUMNS)}."})
 
 
-def chosen(ids: Iterable[str]) -> Request:
+def chosen(ids: Iterable[str], *, oldest_first: bool = False) -> Request:
     """The request for some events by their ids, which stand alone or with commas between. Raises Invalid."""
     wanted = [id_.strip().lower() for text in ids for id_ in text.split(",") if id_.strip()]
     if not wanted:
@@ -170,7 +170,7 @@ def chosen(ids: Iterable[str]) -> Request:
         raise Invalid({"ids": f"`{wrong[0][:60]}` is no event's id: that has 32 hexadecimal digits."})
     if len(unique := tuple(dict.fromkeys(wanted))) > MOST_IDS:
         raise Invalid({"ids": f"These are {len(unique):,} events. Name {MOST_IDS:,} at the most, or export a search."})
-    return Request(ids=unique)
+    return Request(ids=unique, oldest_first=oldest_first)
 
 
 def fixed(request: Request) -> Request:
@@ -192,17 +192,23 @@ def folder(system: System) -> Path:
 
 def manifest(*, request: Request, plain: bool, format: str, **told: Any) -> bytes:
     """The manifest as JSON that people can read."""
-    asked = {"query": request.q, "range": {"from": request.start, "to": request.end}}
     facts = {
         "schema": "conductor.export/1",
         "conductor": __version__,
         **told,
         "format": format,
-        **({"ids": request.ids} if request.ids else asked),
-        "sort": "date" if request.oldest_first else "-date",
+        **asked_of(request),
         **({"formulas_marked": not plain} if format == "csv" else {}),
     }
     return msgspec.json.format(msgspec.json.encode(facts), indent=2) + b"\n"
+
+
+def asked_of(request: Request) -> dict[str, Any]:
+    """What is exported, as a manifest tells it."""
+    sort = {"sort": "date" if request.oldest_first else "-date"}
+    if request.ids:
+        return {"ids": list(request.ids), **sort}
+    return {"query": request.q, "range": {"from": request.start, "to": request.end}, **sort}
 
 
 def gap_told(item: Any) -> dict[str, Any]:

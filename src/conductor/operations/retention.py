@@ -18,6 +18,7 @@ from conductor.store import (
     deliveries,
     exchanges,
     expiry,
+    exports,
     facts,
     hours,
     integrations,
@@ -53,6 +54,7 @@ async def expire(system: System) -> dict[str, int]:
     await system.database.write(lambda connection: exchanges.expire(connection, kept))
     await system.database.write(lambda connection: hours.expire(connection, now - keep))
     await system.database.write(lambda connection: deliveries.expire(connection, now - keep))
+    await system.database.write(lambda connection: exports.forget(connection, now - keep))
     gone["polls"] = await system.database.write(lambda connection: polls.expire(connection, now - keep))
     if gone["batches"]:
         await system.database.write(

@@ -365,6 +365,30 @@ short_links = Table(
     Column("created_by", Text, nullable=False),
 )
 
+exports = Table(
+    "exports",
+    metadata,
+    _id(),
+    Column("state", Text, nullable=False, comment="waiting, running, done, failed, cancelled or expired"),
+    Column("reason", Text, nullable=False, comment="why it failed or expired"),
+    Column("made_by", Text, nullable=False, comment="e-mail, `local` or `token NAME`"),
+    Column("home", Text, nullable=False, comment="which data directory has the file; empty where there is one"),
+    Column("host", Text, nullable=False, comment="its machine, to be told"),
+    Column("asked", Text, nullable=False, comment="JSON: request, format, columns, sight"),
+    Column("total", BigInteger, nullable=False, comment="events, as counted when it was asked for"),
+    Column("place", Text, comment="to go on from; empty before the first page, NULL after the last"),
+    Column("size", BigInteger, nullable=False, comment="bytes written up to there"),
+    Column("count", BigInteger, nullable=False, comment="events written up to there"),
+    Column("missing", Text, nullable=False, comment="JSON: gaps and sources behind, as told up to there"),
+    Column("sha256", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("started_at", BigInteger),
+    Column("done_at", BigInteger),
+    sqlite_autoincrement=True,
+    comment="Exports that are made in the background. Their files are in the data directory.",
+)
+Index("ix_exports_state", exports.c.state, exports.c.home)
+
 channels = Table(
     "channels",
     metadata,

@@ -6,14 +6,14 @@ import asyncio
 import io
 import zipfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from conductor.operations import auditing, exporting, search
+from conductor.operations import auditing, exporting, exports
 from conductor.operations.accounts import User
 from conductor.web import auth, shell, view
 from conductor.web.auth import Analyst
@@ -24,34 +24,26 @@ QUICK = 1  # of zlib's levels: a stream should not wait for its compression
 router = APIRouter(dependencies=[shell.Shell], include_in_schema=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which events, and how."""
-
-    request: search.Request
-    format: str
-    columns: Sequence[str]
-    plain: bool = False
-
-
 @router.get("/signals/export")
 async def export(request: Request, user: Analyst) -> Response:
     """What the page shows, all of it, or the events that are named by their `ids`, as a zip with the events and their
     manifest. Raises Invalid, QueryError."""
-    return await _streamed(request, user, wanted(request.query_params, user))
+    return await streamed(request, user, wanted(request.query_params, request.query_params.getlist("ids"), user))
 
 
-def wanted(typed: Mapping[str, str], user: User) -> Wanted:
-    """What a form asks for. Raises Invalid."""
+def wanted(typed: Mapping[str, str], ids: Sequence[str], user: User) -> exports.Wanted:
+    """What a form asks for, with the events that are chosen in it. Raises Invalid."""
     seen = view.read(typed, user)
     every = typed.get("all", "") not in ("", "false")
-    asked = exporting.chosen([typed["ids"]]) if "ids" in typed else replace(seen.request, after=None)
-    asked = replace(asked, oldest_first=seen.oldest_first)
+    asked = replace(seen.request, after=None)
+    if "ids" in typed:
+        asked = exporting.chosen(ids, oldest_first=seen.oldest_first)
     columns = [] if every else [column.key for column in seen.shown]
-    return Wanted(asked, typed.get("format", "csv"), columns, plain="plain" in typed)
+    return exports.Wanted(asked, typed.get("format", "csv"), columns, plain="plain" in typed)
 
 
-async def _streamed(request: Request, user: User, wanted: Wanted) -> Response:
+async def streamed(request: Request, user: User, wanted: exports.Wanted) -> Response:
+    """A zip on its way. Raises Invalid, QueryError, TooManySearches."""
     state, asked = request.app.state, wanted.request
     made = exporting.prepare(
         state.system, asked, wanted.format, wanted.columns, by=user.email, sight=user.sight, plain=wanted.plain

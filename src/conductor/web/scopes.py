@@ -7,7 +7,7 @@ from conductor.web.security import SAFE_METHODS
 API = "/api/v1"
 METRICS = "/metrics"
 _SIGNALS = (f"{API}/artifacts", f"{API}/saved")
-_EXPORT = f"{API}/artifacts/export"
+_EXPORTS = (f"{API}/artifacts/export", f"{API}/exports")
 _SOURCES = (f"{API}/integrations", f"{API}/status", f"{API}/openapi.json", METRICS)
 
 
@@ -18,7 +18,7 @@ def takes_tokens(path: str) -> bool:
 
 def needed(method: str, path: str) -> str:
     """The scope, for a request as it came."""
-    if _under(path, _EXPORT):
+    if any(_under(path, area) for area in _EXPORTS):
         return "signals:export"
     if any(_under(path, area) for area in _SIGNALS) and method in SAFE_METHODS:
         return "signals:read"

@@ -13,9 +13,10 @@ from conductor.core.connector import Advice, CheckStep, StepState
 from conductor.core.health import Health
 from conductor.core.poll import Exchange, Gap, Poll
 from conductor.core.sight import EVERYTHING, Sight
-from conductor.operations import channels, counting
+from conductor.operations import channels, counting, exporting, exports
 from conductor.operations.accounts import User
 from conductor.operations.backfills import Estimate, Standing
+from conductor.operations.exports import Job
 from conductor.operations.gaps import GapTold
 from conductor.operations.invitations import Invitation
 from conductor.operations.previews import Preview
@@ -203,6 +204,21 @@ def result(found: Result) -> dict[str, Any]:
         "hints": [_plain(hint, "message start end fix label") for hint in found.hints],
         "range": {"from": _exact(found.span.start), "to": _exact(found.span.end)},
         "took_ms": found.took_ms,
+    }
+
+
+def export(job: Job) -> dict[str, Any]:
+    """An export that is made in the background."""
+    names = ("id", "state", "reason", "made_by", "host", "total", "count", "size", "sha256")
+    times = ("created_at", "started_at", "done_at")
+    return {
+        **{name: getattr(job, name) for name in names},
+        **{name: _time(getattr(job, name)) for name in times},
+        "file": exports.name_of(job),
+        "format": job.asked["format"],
+        "columns": job.asked["columns"],
+        "masked": job.asked["masked"],
+        **exporting.asked_of(exports.request_of(job)),
     }
 
 

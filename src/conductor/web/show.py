@@ -151,6 +151,7 @@ FILTERS = {
     "marked": marked,
     "capital": capital,
     "number": number,
+    "size": size,
     "span": duration,
     "moment": moment,
     "ago": ago,

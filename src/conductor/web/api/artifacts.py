@@ -112,7 +112,8 @@ async def export(
     """
     state = request.app.state
     if ids is not None:
-        asked = replace(exporting.chosen(ids), after=asked.after, limit=asked.limit, oldest_first=asked.oldest_first)
+        only = exporting.chosen(ids, oldest_first=asked.oldest_first)
+        asked = replace(only, after=asked.after, limit=asked.limit)
     wanted = [name.strip() for name in columns.split(",") if name.strip()]
     made = exporting.prepare(state.system, asked, format, wanted, by=user.email, sight=user.sight, plain=plain)
     address = auth.client_address(request)
