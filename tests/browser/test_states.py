@@ -34,6 +34,21 @@ INSERT INTO gaps (integration_id, cause, state, begins, ends, found_at)
 SELECT id, 'checkpoint.expired', 'open', changed_at - 9000000000, changed_at - 1800000000, changed_at FROM integrations;
 """
 
+# An export in each state; those that are not done belong to a machine that is away.
+EXPORTS = """
+WITH states (state, reason, place, count, size) AS (VALUES
+  ('expired', 'It was kept for 7 days.', NULL, 1200000, 900), ('cancelled', '', '1.1.1.1', 40000, 900),
+  ('failed', 'The disk is nearly full. Make room, and export again.', '1.1.1.1', 400000, 900),
+  ('done', '', NULL, 1200000, 734003200), ('running', '', '1.1.1.1', 744000, 900), ('waiting', '', '', 0, 0))
+INSERT INTO exports (state, reason, made_by, home, host, asked, total, place, size, count, missing, sha256, created_at,
+  started_at, done_at)
+SELECT state, reason, 'ana@example.com', 'away', 'logs-2', json_object('format', 'parquet', 'columns', json('["id"]'),
+  'plain', json('false'), 'masked', json('false'), 'only', NULL, 'request', json_object('q', 'type:(fp OR fu)',
+  'start', '2026-10-01T00:00:00.000000Z', 'end', '2026-11-20T00:00:00.000000Z')), 1200000, place, size, count,
+  json_object('gaps', json('{}'), 'behind', json('[]')), '', 1795000000000000, 1795000000000000, 1795000400000000
+FROM states;
+"""
+
 
 def picture(page: Page, name: str) -> None:
     """What is shown has no barriers; and it is kept, when pictures are wanted."""
@@ -371,6 +386,22 @@ def test_an_event_whose_personal_data_is_hidden(house_of_its_own: Own) -> None:
     page.goto(f"{conductor.url}/signals/search?last=7d&open={'0' * 32}")
     expect(page.get_by_text("There is no such event.")).to_be_visible()
     picture(page, "event-deleted")
+
+
+def test_exports_in_every_state(house_of_its_own: Own) -> None:
+    page, conductor, _, _ = house_of_its_own
+    page.goto(f"{conductor.url}/signals/exports")
+    expect(page.get_by_text("No exports in the background yet.")).to_be_visible()
+    picture(page, "exports-none")
+    tamper(conductor, EXPORTS)
+    page.reload()
+    rows = page.locator("#exports tbody tr")
+    told = ("Waiting", "62 %", "on logs-2", "Failed. The disk is nearly full.", "Cancelled", "Expired. It was kept")
+    for row, text in zip(rows.all(), told, strict=True):
+        expect(row).to_contain_text(text)
+    picture(page, "exports")
+    rows.nth(1).get_by_role("button", name="Cancel").click()
+    expect(rows.nth(1)).to_contain_text("Cancelled")
 
 
 def test_people_and_the_audit_log(house_of_its_own: Own) -> None:
