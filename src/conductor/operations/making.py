@@ -16,8 +16,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from conductor.analytics.engine import Unsearchable
 from conductor.analytics.search import MOST_ROWS
+from conductor.analytics.server import Unsearchable
 from conductor.core import clock
 from conductor.core.errors import ConductorError, Conflict, StoreFull, StorePaused
 from conductor.observe import log
