@@ -74,8 +74,8 @@ def test_what_cannot_be_chosen_is_told(run: Any) -> None:
             many = await http.get(f"{SELECTED}?ids={','.join(f'{at:032x}' for at in range(MOST + 1))}")
             unknown = await http.get(f"{SELECTED}?ids={'0' * 32}")
             odd = await http.get(f"{SELECTED}.json?ids=<b>")
-        assert (nothing.status_code, many.status_code, unknown.status_code, odd.status_code) == (422, 422, 404, 404)
-        assert "Choose events in a search first." in nothing.text
+        assert (nothing.status_code, many.status_code, unknown.status_code, odd.status_code) == (422, 422, 404, 422)
+        assert "Name the events that you want" in nothing.text
         assert f"Choose {MOST} events at the most" in many.text
         assert "<b>" not in odd.text
 

@@ -25,7 +25,7 @@ from conductor.core.errors import Invalid, NotFound
 from conductor.operations import accounts, auditing, counting, search
 from conductor.operations.accounts import User
 from conductor.operations.search import Result
-from conductor.web import auth, event, forms, parts, ranges, saved, shell, show, view
+from conductor.web import auth, event, forms, parts, ranges, saved, selected, shell, show, view
 from conductor.web.auth import Viewer
 from conductor.web.ranges import Range
 from conductor.web.render import pages, see_other
@@ -90,7 +90,7 @@ async def _answer(request: Request, user: User, seen: View, wrong: Mapping[str, 
     context |= {"entries": [], "chips": [], "wider": WIDER.get(seen.range.last), "choices": view.CHOICES}
     context |= {"named": await saved.named(request, user, seen), "link": _link(request)}
     context |= {"opened": await _opened(request, user, seen), "titled": view.title, "bys": view.BY}
-    context |= {"short": Range("15m", "", ""), "around": parts.around(seen), "moves": {}}
+    context |= {"short": Range("15m", "", ""), "most": selected.MOST, "around": parts.around(seen), "moves": {}}
     if wrong:
         return pages(request).answer(request, "search.html", status=422, **context)
     status = 200

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from conductor.core.errors import Invalid
-from conductor.operations import search
+from conductor.operations import exporting, search
 from conductor.operations.accounts import User
 from conductor.web import event, shell
 from conductor.web.auth import Viewer
@@ -42,19 +42,18 @@ class Line:
 @router.get(SELECTED)
 async def show(request: Request, user: Viewer, all: bool = False) -> Response:
     """The page; with `all` what is the same everywhere, too. Raises Invalid, NotFound."""
-    ids = _ids(request)
-    found = [event.opened(row) for row in await _rows(request, user, ids)]
+    found = [event.opened(row) for row in await _rows(request, user)]
     beside = found[:BESIDE]
     lines = list(compared(beside))
     shown = [line for line in lines if all or len(beside) == 1 or line.differs]
     context: dict[str, Any] = {"found": found, "beside": beside, "lines": shown, "same": len(lines) - len(shown)}
-    return pages(request).answer(request, "selected.html", asked=",".join(ids), all=all, **context)
+    return pages(request).answer(request, "selected.html", asked=",".join(it.id for it in found), all=all, **context)
 
 
 @router.get(SELECTED + ".json")
 async def as_json(request: Request, user: Viewer) -> Response:
     """The raw events as a JSON array, each byte for byte as received where it is JSON. Raises Invalid, NotFound."""
-    rows = await _rows(request, user, _ids(request))
+    rows = await _rows(request, user)
     body = b"[" + b",\n".join(msgspec.json.encode(search.raw_object(row["raw"])) for row in rows) + b"]\n"
     return Response(body, media_type="application/json")
 
@@ -79,15 +78,15 @@ def _told(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _ids(request: Request) -> list[str]:
-    asked = ",".join(request.query_params.getlist("ids"))
-    ids = list(dict.fromkeys(part.strip() for part in asked.split(",") if part.strip()))
-    if not ids:
-        raise Invalid({"ids": "Choose events in a search first."})
-    if len(ids) > MOST:
+async def _rows(request: Request, user: User) -> list[Mapping[str, Any]]:
+    """The events that the URL names, in its order. Raises Invalid, NotFound."""
+    system = request.app.state.system
+    asked = exporting.chosen(request.query_params.getlist("ids"))
+    if len(asked.ids) > MOST:
         raise Invalid({"ids": f"Choose {MOST} events at the most, or export all that match."})
-    return ids
-
-
-async def _rows(request: Request, user: User, ids: Sequence[str]) -> list[Mapping[str, Any]]:
-    return [await search.get(request.app.state.system, id_, user.sight) for id_ in ids]
+    found = await search.search(system, replace(asked, limit=MOST), user.sight)
+    rows = {row["id"]: row for row in found.rows}
+    for id_ in asked.ids:
+        if id_ not in rows:
+            await search.get(system, id_, user.sight)  # which says why it is not there
+    return [rows[id_] for id_ in asked.ids if id_ in rows]

@@ -112,7 +112,12 @@ if (bar) {
     const text = `${chosen} event${chosen === 1 ? "" : "s"} chosen`;
     if (said.textContent !== text) said.textContent = text;
   };
-  const chosen = () => boxes().filter((each) => each.checked).map((each) => each.value).join(",");
+  const chosen = () => boxes().filter((each) => each.checked).map((each) => each.value);
+  const few = () => {
+    const fits = chosen().length <= Number(bar.dataset.most);
+    if (!fits) said.textContent = `${bar.dataset.most} events at the most can be compared or copied. Export takes more.`;
+    return fits;
+  };
   document.addEventListener("click", (event) => {
     const box = event.target.closest?.("#rows input[name=ids]");
     if (!box) return;
@@ -129,15 +134,21 @@ if (bar) {
   all.addEventListener("click", () => choose(all.checked));
   none.addEventListener("click", () => (choose(false), all.focus()));
   copy.addEventListener("click", async () => {
-    const answer = await fetch(`${copy.dataset.copies}?ids=${chosen()}`).catch(() => null);
+    if (!few()) return;
+    const answer = await fetch(`${copy.dataset.copies}?ids=${chosen().join()}`).catch(() => null);
     const text = answer?.ok && !answer.redirected ? await answer.text() : "";
     const done = text && (await navigator.clipboard.writeText(text).then(() => true, () => false));
     said.textContent = done ? "Copied" : "It could not be copied.";
   });
   bar.addEventListener("submit", (event) => {
-    if (event.submitter?.formAction !== bar.action) return;
     event.preventDefault();
-    location.href = `${bar.action}?ids=${chosen()}`; // shorter than a name for each
+    if (event.submitter.formAction === bar.action) {
+      if (few()) location.href = `${bar.action}?ids=${chosen().join()}`; // shorter than a name for each
+      return;
+    }
+    const taken = document.querySelector("#taken"); // as a body, for any number
+    taken.elements.ids.value = chosen().join();
+    taken.submit();
   });
   document.addEventListener("htmx:after:swap", count);
   addEventListener("pageshow", count);
