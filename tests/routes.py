@@ -227,6 +227,8 @@ class World:
 
 
 class _Analytics:
+    away = ""
+
     async def read(self, work: object) -> Any:
         raise NotFound("There is nothing here.")
 

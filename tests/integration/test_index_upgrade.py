@@ -23,6 +23,7 @@ BEFORE = {  # what the table of an earlier version had not, or had otherwise
     r",\s*PROJECTION by_hour[^\n]*\([^\n]*\)(?=,|\n)": "",
     re.escape(f", {artifacts.SETTINGS}"): "",
     r", dictionary_block_size = 4096": "",
+    r"\n  INDEX by_id_range [^\n]*,": "",
     r"bloom_filter\(0\.0005\)": "bloom_filter(0.01)",
 }
 
@@ -85,6 +86,15 @@ def test_an_index_of_an_earlier_version_gets_its_counts_and_keeps_its_events(
             )
         )
         assert {name for (name,) in names} == set(artifacts.HOURLY)
+        sizes = await again.read(
+            lambda client: (
+                client.query(
+                    "SELECT marks_bytes > 0 FROM system.data_skipping_indices"
+                    " WHERE database = currentDatabase() AND name = 'by_id_range'"
+                ).result_rows
+            )
+        )
+        assert sizes == [(1,)]
         assert await again.read(_counts) == before == {"failure": 170, "success": 0}
         await again.write(artifacts.prepare)  # what is there is left alone
         await again.write(lambda client: artifacts.remove(client, 1, 1))
