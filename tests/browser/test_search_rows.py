@@ -11,7 +11,6 @@ from browser.browsing import barriers
 from browser.conftest import House
 from playwright.sync_api import Page, expect
 
-
 SIGN_INS = "type%3As+user_name%3A*+details.initiatedAt%3A*"  # of the simulator; other tests add some of their own
 
 

@@ -23,7 +23,7 @@ BEFORE = {  # what the table of an earlier version had not, or had otherwise
     r",\s*PROJECTION by_hour[^\n]*\([^\n]*\)(?=,|\n)": "",
     re.escape(f", {artifacts.SETTINGS}"): "",
     r", dictionary_block_size = 4096": "",
-    r"\n  INDEX by_id_range [^\n]*,": "",
+    r",\n  INDEX by_id_range [^\n]*": "",
     r"bloom_filter\(0\.0005\)": "bloom_filter(0.01)",
 }
 

@@ -90,7 +90,9 @@ async def ask(system: System, wanted: Wanted, reader: Reader) -> Job:
         audit.append(connection, user.email, "export.started", str(job.id), detail, address=reader.address)
         return job
 
-    return await system.database.write(work)
+    job = await system.database.write(work)
+    system.exports_changed.set()
+    return job
 
 
 async def listed(system: System, reader: Reader) -> list[Job]:
@@ -119,7 +121,9 @@ async def drop(system: System, job_id: int, reader: Reader) -> Job:
         audit.append(connection, who, deed, str(found.id), address=reader.address)
         return store.get(connection, found.id)
 
-    return await system.database.write(work)
+    job = await system.database.write(work)
+    system.exports_changed.set()
+    return job
 
 
 async def take(system: System, job_id: int, reader: Reader) -> tuple[Job, Path]:

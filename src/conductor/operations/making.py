@@ -30,7 +30,7 @@ from conductor.store import exports as store
 from conductor.store.database import Connection
 from conductor.store.exports import ACTIVE, DONE, Job
 
-LOOK_EVERY = 2.0  # seconds
+LOOK_EVERY = 60.0  # seconds, when nobody asks for anything
 PAGES, ENOUGH = 10, 16 * 2**20  # and bytes, between two notes of how far it is
 WAITS = (5.0, 60.0)  # seconds before a page that could not be searched is tried again
 CRASHED = "Something went wrong in Conductor. It was written to the log."
@@ -45,12 +45,15 @@ async def keep(system: System) -> None:
     """For ever; a mistake in here stops nothing else."""
     await asyncio.to_thread(_drop_streams, exporting.folder(system))
     while True:
+        system.exports_changed.clear()
         try:
             with suppress(StorePaused):
                 await look(system)
         except Exception as error:
             log(logging.ERROR, "exports: a round failed because of a fault in Conductor", {}, error=error)
-        await asyncio.sleep(LOOK_EVERY)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_EVERY):
+                await system.exports_changed.wait()
 
 
 async def look(system: System) -> None:

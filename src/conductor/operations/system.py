@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,3 +56,4 @@ class System:
     metrics: Metrics
     pulse: Pulse
     settings: Options
+    exports_changed: asyncio.Event = field(default_factory=asyncio.Event)  # in this process, by somebody
