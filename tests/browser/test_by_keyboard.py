@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import zipfile
 from typing import Any
 
 from browser.browsing import barriers, browsing
@@ -221,6 +222,10 @@ def test_one_chooses_a_row_of_events_and_copies_them(page: Page, house: House) -
     expect(said).to_have_text("Copied")
     copied = json.loads(page.evaluate("navigator.clipboard.readText()"))
     assert [event["type"] for event in copied] == ["s"] * 4
+    with page.expect_download() as downloading:
+        page.locator("#chosen").get_by_role("button", name="Export").click()
+    with zipfile.ZipFile(downloading.value.path()) as archive:
+        assert json.loads(archive.read("manifest.json"))["count"] == 4
     page.get_by_role("button", name="Choose none").click()
     expect(page.locator("#chosen")).to_be_hidden()
     page.get_by_label("Choose all that are listed").click()

@@ -142,7 +142,7 @@ if (bar) {
   });
   bar.addEventListener("submit", (event) => {
     event.preventDefault();
-    if (event.submitter.formAction === bar.action) {
+    if (!event.submitter.hasAttribute("formaction")) {
       if (few()) location.href = `${bar.action}?ids=${chosen().join()}`; // shorter than a name for each
       return;
     }
