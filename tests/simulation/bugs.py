@@ -7,6 +7,7 @@ searches again from seed 1. It writes `found.txt` and docs/explanation/planted-b
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import multiprocessing
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -21,11 +22,12 @@ from conductor.analytics import artifacts
 from conductor.connectors.auth0 import api, connector, log_ids
 from conductor.core import clock
 from conductor.core.signal import Checkpoint
+from conductor.indexer.indexer import Indexer
 from conductor.observe import log
 from conductor.operations import retention
 from conductor.outbound import client, pace
 from conductor.signal_client import outcome, poller, supervisor
-from conductor.store import cursors, expiry, gaps, journal
+from conductor.store import expiry, gaps, journal
 from conductor.store.journal import Page
 
 TRIES = 50  # seeds within which each must be found
@@ -165,16 +167,13 @@ def _unpaced() -> list[Replaced]:
     return [(pace.Limiter, "wait", go)]
 
 
-def _unannounced() -> list[Replaced]:
-    announce = cursors.announce
+def _unmarked() -> list[Replaced]:
+    numbers = itertools.count()
 
-    def silent(connection: Any, reader: str, integration_id: int, done: int, to: int) -> bool:
-        announce(connection, reader, integration_id, done, to)
-        table, place = cursors._table, {"here": reader, "integration": integration_id}
-        connection.execute(table.update().where(cursors._HERE).values(pending_to=None), place)
-        return True
+    async def insert(self: Any, _integration: int, blocks: Any, _token: str, *, again: bool) -> None:
+        await self._add(blocks, str(next(numbers)))
 
-    return [(cursors, "announce", silent)]
+    return [(Indexer, "_insert", insert)]
 
 
 def _keys_go_early() -> list[Replaced]:
@@ -198,7 +197,7 @@ BUGS = {
     "gap closed silently": Bug("A gap counts as recovered at once.", _gap_closed),
     "jump to now": Bug("A lost position is replaced by the present moment.", _jump_to_now),
     "lane is live": Bug("A span that is read again moves the live checkpoint.", _lane_is_live),
-    "no pending range": Bug("The indexer does not write down what it is about to insert.", _unannounced),
+    "no mark": Bug("What was announced before a crash is inserted again, unmarked and unseen.", _unmarked),
     "no reconciliation": Bug(
         "After a crash the indexer does not look what is there already.",
         lambda: [(artifacts, "counted", lambda *_: {})],
