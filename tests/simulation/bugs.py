@@ -28,6 +28,7 @@ from conductor.operations import retention
 from conductor.outbound import client, pace
 from conductor.signal_client import outcome, poller, supervisor
 from conductor.store import expiry, gaps, journal
+from conductor.store.journal import Page
 
 TRIES = 50  # seeds within which each must be found
 FOUND = Path(__file__).with_name("found.txt")
@@ -50,6 +51,16 @@ class Bug:
 
     text: str
     pieces: Callable[[], list[Replaced]]
+
+
+def _checkpoint_first() -> list[Replaced]:
+    commit = poller.Poller._commit
+
+    async def split(self: Any, page: Page) -> None:
+        await commit(self, replace(page, signals=()))
+        await commit(self, replace(page, checkpoint=None, covered_until=None, begin_anew=False))
+
+    return [(poller.Poller, "_commit", split)]
 
 
 def _no_deduplication() -> list[Replaced]:
@@ -171,6 +182,7 @@ def _keys_go_early() -> list[Replaced]:
 
 
 BUGS = {
+    "checkpoint before events": Bug("The checkpoint is committed before its events.", _checkpoint_first),
     "no deduplication": Bug("What the journal has is stored again.", _no_deduplication),
     "twice in a page": Bug("An event that comes twice in one page is kept twice.", _twice_in_a_page),
     "no overlap": Bug("The checkpoint does not trail.", lambda: [(connector.Connector, "_overlap", timedelta(0))]),
