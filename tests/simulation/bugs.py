@@ -6,6 +6,7 @@ searches again from seed 1. It writes `found.txt` and docs/explanation/planted-b
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import logging
@@ -58,6 +59,7 @@ def _checkpoint_first() -> list[Replaced]:
 
     async def split(self: Any, page: Page) -> None:
         await commit(self, replace(page, signals=()))
+        await asyncio.sleep(30)  # for a kill to fall between the two
         await commit(self, replace(page, checkpoint=None, covered_until=None, begin_anew=False))
 
     return [(poller.Poller, "_commit", split)]
