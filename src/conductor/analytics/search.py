@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 MOST_ROWS = 1000
-EVER = 100_000  # days
 _PLACE = re.compile(r"-?[0-9]{1,17}\.[0-9]{1,9}\.[0-9]{1,18}\.[0-9]{1,4}")
 _TIMES = ("time", "collected_at")
 _ORDER = ("time", "integration_id", "batch", "`row`")
@@ -69,6 +68,16 @@ class Criteria:
 
 
 @dataclass(frozen=True, slots=True)
+class Listing:
+    """Which rows of what matches: the newest, or the oldest, `limit` at the most; those after a place in that order."""
+
+    limit: int
+    after: Place | None = None
+    oldest_first: bool = False
+    raw: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """One artifact as it is stored. `raw` is the vendor's exact bytes."""
 
@@ -82,27 +91,20 @@ class Found:
     raw: bytes
 
 
-def rows(
-    client: Client,
-    criteria: Criteria,
-    limit: int,
-    after: Place | None = None,
-    *,
-    oldest_first: bool = False,
-    raw: bool = True,
-) -> list[Found]:
-    """The newest artifacts that match, or the oldest, `limit` at the most; those after a place in that order.
+def rows(client: Client, criteria: Criteria, listing: Listing) -> tuple[list[Found], list[TimeRange]]:
+    """The rows of a day, of three more where these are too few; and where to look further, in the order of the rows.
 
-    A day is looked through first, then more, as long as too few are found.
+    What is frequent is found in the first day, and each look costs something. The rest is two spans to look through at
+    once: the engine reads the lists of words of a text index on one processor.
     """
-    limit = max(1, min(limit, MOST_ROWS))
+    near, further = _spans(client, criteria.span, listing)
     found: list[Found] = []
-    for window in _windows(client, criteria.span, after, oldest_first=oldest_first):
-        narrowed = replace(criteria, span=window)
-        found += _page(client, narrowed, limit - len(found), after, oldest_first=oldest_first, raw=raw)
-        if len(found) == limit:
-            break
-    return found
+    for span in near:
+        wanted = replace(listing, limit=listing.limit - len(found))
+        found += rows_within(client, criteria, wanted, span)
+        if len(found) == listing.limit:
+            return found, []
+    return found, further
 
 
 def fresh(
@@ -124,43 +126,48 @@ def fresh(
     return _select(client, f"WHERE {where} ORDER BY {order} LIMIT {limit:d}", parameters, raw=raw)
 
 
-def _page(
-    client: Client, criteria: Criteria, limit: int, after: Place | None, *, oldest_first: bool, raw: bool
-) -> list[Found]:
-    where, parameters = selected(criteria)
-    if after is not None:
+def rows_within(client: Client, criteria: Criteria, listing: Listing, span: TimeRange) -> list[Found]:
+    """Of what matches the rows in this span, instead of that of the criteria."""
+    where, parameters = selected(replace(criteria, span=span))
+    if (after := listing.after) is not None:
         place = "(fromUnixTimestamp64Micro({at:Int64}), {ai:UInt32}, {ab:UInt64}, {ar:UInt16})"
-        where += f" AND (time, integration_id, batch, `row`) {'>' if oldest_first else '<'} {place}"
+        where += f" AND (time, integration_id, batch, `row`) {'>' if listing.oldest_first else '<'} {place}"
         parameters |= {"at": after.time, "ai": after.integration_id, "ab": after.batch, "ar": after.row}
-    order = ", ".join(f"{column} {'ASC' if oldest_first else 'DESC'}" for column in _ORDER)
-    return _select(client, f"WHERE {where} ORDER BY {order} LIMIT {limit:d}", parameters, raw=raw)
+    order = ", ".join(f"{column} {'ASC' if listing.oldest_first else 'DESC'}" for column in _ORDER)
+    return _select(client, f"WHERE {where} ORDER BY {order} LIMIT {listing.limit:d}", parameters, raw=listing.raw)
 
 
-def _windows(client: Client, span: TimeRange, after: Place | None, *, oldest_first: bool) -> Iterator[TimeRange]:
-    """The range cut at midnights, where partitions end, in the order of the rows: a day, three more, all others.
-
-    What is frequent is found in the first, and each costs something.
-    """
+def _spans(client: Client, span: TimeRange, listing: Listing) -> tuple[list[TimeRange], list[TimeRange]]:
+    """The span cut at midnights, where partitions end, in the order of the rows: a day and three more; two halves of
+    what is left."""
     stored = extent(client)
     if stored is None:
-        return
+        return [], []
     start = max(span.start or stored[0], stored[0])
     end = min(span.end or clock.LATEST, stored[1] + clock.MICROSECOND)
-    if after is not None:
-        place = clock.from_micros(after.time)
-        start, end = (max(start, place), end) if oldest_first else (start, min(end, place + clock.MICROSECOND))
-    for days in (1, 3, EVER):
+    if listing.after is not None:
+        place = clock.from_micros(listing.after.time)
+        start, end = (max(start, place), end) if listing.oldest_first else (start, min(end, place + clock.MICROSECOND))
+    near: list[TimeRange] = []
+    for days in (1, 3):
         if start >= end:
-            return
-        midnight = clock.day(start if oldest_first else end - clock.MICROSECOND)
-        if oldest_first:
-            cut = min(end, midnight + timedelta(days=days)) if days < EVER else end
-            yield TimeRange(start, cut)
+            return near, []
+        if listing.oldest_first:
+            cut = min(end, clock.day(start) + timedelta(days=days))
+            near.append(TimeRange(start, cut))
             start = cut
         else:
-            cut = max(start, midnight - timedelta(days=days - 1)) if days < EVER else start
-            yield TimeRange(cut, end)
+            cut = max(start, clock.day(end - clock.MICROSECOND) - timedelta(days=days - 1))
+            near.append(TimeRange(cut, end))
             end = cut
+    return near, _halves(start, end, oldest_first=listing.oldest_first)
+
+
+def _halves(start: datetime, end: datetime, *, oldest_first: bool) -> list[TimeRange]:
+    """Cut at the midnight before its middle, in the order of the rows; those that have any length."""
+    middle = max(start, clock.day(start + (end - start) / 2))
+    halves = [TimeRange(first, after) for first, after in ((start, middle), (middle, end)) if first < after]
+    return halves if oldest_first else halves[::-1]
 
 
 def count(client: Client, criteria: Criteria) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -96,24 +97,34 @@ async def search(system: System, request: Request, sight: Sight = EVERYTHING, *,
     """
     begun = monotonic()
     criteria, named = await criteria_of(system, request, sight)
-    after = Place.parse(request.after) if request.after else None
     limit = max(1, min(request.limit, finding.MOST_ROWS))
+    after = Place.parse(request.after) if request.after else None
+    listing = finding.Listing(limit, after, oldest_first=request.oldest_first, raw=raw)
 
-    def read(client: Any) -> tuple[list[Mapping[str, Any]], str | None]:
+    def shown(found: Sequence[Found]) -> list[tuple[Place, Mapping[str, Any]]]:
         """In a thread: hiding what is personal in a thousand records takes its time."""
-        found = finding.rows(client, criteria, limit, after, oldest_first=request.oldest_first, raw=raw)
-        place = str(found[-1].place) if len(found) == limit else None
-        return [_row(item, named, sight, raw=raw) for item in found], place
+        return [(item.place, _row(item, named, sight, raw=raw)) for item in found]
 
-    rows, place = await system.analytics.read(read)
+    def begin(client: Any) -> tuple[list[tuple[Place, Mapping[str, Any]]], list[TimeRange]]:
+        found, further = finding.rows(client, criteria, listing)
+        return shown(found), further
+
+    def go_on(client: Any, span: TimeRange) -> list[tuple[Place, Mapping[str, Any]]]:
+        return shown(finding.rows_within(client, criteria, listing, span))
+
+    placed, further = await system.analytics.read(begin)
+    reading = (system.analytics.read(functools.partial(go_on, span=span)) for span in further)
+    for more in await asyncio.gather(*reading):
+        placed += more
+    placed = placed[:limit]
     missing, behind = ([], []) if request.ids else await missing_in(system, criteria.span, named)
     return Result(
-        rows=rows,
+        rows=[row for _, row in placed],
         hints=criteria.query.hints,
         complete=not missing and not behind,
         gaps=missing,
         behind=behind,
-        next=place,
+        next=str(placed[-1][0]) if len(placed) == limit else None,
         span=criteria.span,
         took_ms=round((monotonic() - begun) * 1000),
     )
