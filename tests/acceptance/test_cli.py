@@ -323,6 +323,21 @@ def test_a_parquet_export_is_whole_and_proven(conductor: Conductor, tmp_path: Pa
     assert "Parquet is made as a whole" in refused.stderr
 
 
+def test_a_parquet_export_that_was_killed_is_never_taken_for_a_whole_one(conductor: Conductor, tmp_path: Path) -> None:
+    out, new = tmp_path / "all.parquet", tmp_path / "all.parquet.new"
+    words = [*conductor.cli.command, "export", "--out", str(out)]
+    with subprocess.Popen(words, env=conductor.cli.environment, stderr=subprocess.DEVNULL) as exporting:
+        while not (new.exists() or out.exists()) and exporting.poll() is None:
+            pass
+        exporting.kill()
+    assert not out.exists() or duckdb.sql(f"SELECT count() FROM read_parquet('{out}')").fetchall()
+    out.unlink(missing_ok=True)
+    new.write_bytes(b"left by the one that was killed")
+    manifest = json.loads(conductor.cli.ok("export", "--out", str(out), "--json"))
+    assert manifest["sha256"] == hashlib.sha256(out.read_bytes()).hexdigest()
+    assert not new.exists()
+
+
 def test_an_export_in_the_background_is_asked_for_watched_taken_and_deleted(
     conductor: Conductor, tmp_path: Path
 ) -> None:

@@ -52,7 +52,8 @@ def command(
 ) -> None:
     """Write every event that matches QUERY to a file, newest first, and what it is to FILE.manifest.json.
 
-    Cut short, it leaves FILE.partial; the same command with --resume goes on from there. Parquet is made as a whole.
+    Cut short, it leaves FILE.partial; the same command with --resume goes on from there. Parquet is made as a whole:
+    cut short, it leaves FILE.new at the most, and is made anew.
     """
     if background:
         asked = talk.ranged(words, {"q": query, "last": last, "from": start, "to": end})
@@ -133,22 +134,23 @@ class _Work:
             first = await api.get("/artifacts/search", limit=1, **_given(self.asked))
             whole = first["range"]  # as of now, so that every page is of the same
             self.asked = {"q": self.asked["q"], "from": whole["from"], "to": whole["to"] or _now()}
-        with self.out.open("r+b" if self.begun else "xb") as file:
-            file.seek(self.size)
-            file.truncate()
-            try:
-                if self.format == PARQUET:
-                    await self._whole(api, file)
-                while not self.begun or self.after is not None:
-                    await self._page(api, file)
-            finally:
-                if not self.begun:
-                    self.out.unlink()
+        await (self._whole(api) if self.format == PARQUET else self._pages(api))
         manifest = await self._manifest(api)
         path = self.out.with_name(f"{self.out.name}.manifest.json")
         path.write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
         self.state.unlink(missing_ok=True)
         return manifest
+
+    async def _pages(self, api: talk.Api) -> None:
+        with self.out.open("r+b" if self.begun else "xb") as file:
+            file.seek(self.size)
+            file.truncate()
+            try:
+                while not self.begun or self.after is not None:
+                    await self._page(api, file)
+            finally:
+                if not self.begun:
+                    self.out.unlink()
 
     async def _page(self, api: talk.Api, file: Any) -> None:
         asked = {**_given(self.asked), "format": self.format, "columns": self.columns or None, "plain": self.plain}
@@ -163,13 +165,19 @@ class _Work:
         if sys.stderr.isatty():
             click.echo(f"\r{self.count:,} events", nl=False, err=True)
 
-    async def _whole(self, api: talk.Api, file: Any) -> None:
-        """Parquet, in one go."""
+    async def _whole(self, api: talk.Api) -> None:
+        """Parquet, in one go, under its name once it is there: half of it cannot be read, nor gone on with."""
         asked = {**_given(self.asked), "format": self.format, "columns": self.columns or None}
-        headers = await api.download("/artifacts/export", file, 0, **asked)
-        file.flush()
-        os.fsync(file.fileno())
-        self.begun, self.size, self.count = True, file.tell(), int(headers["conductor-count"])
+        new = self.out.with_name(f"{self.out.name}.new")
+        try:
+            with new.open("wb") as file:
+                headers = await api.download("/artifacts/export", file, 0, **asked)
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(self.out)
+        finally:
+            new.unlink(missing_ok=True)
+        self.begun, self.size, self.count = True, self.out.stat().st_size, int(headers["conductor-count"])
 
     def _remember(self) -> None:
         """How far it is, put in place at once."""
