@@ -51,7 +51,7 @@ async def searching_while_events_arrive(data: Path) -> Mapping[str, float | str]
     observe.set_up()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "copy"
-        shutil.copytree(data, folder)
+        shutil.copytree(data, folder, symlinks=True)
         settings = large.settings(folder)
         with app.owned(settings.data) as owned:
             async with app.opened(settings, owned) as system:

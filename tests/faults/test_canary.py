@@ -308,6 +308,7 @@ def _look(run: Run, browsers: dict[str, Browser]) -> None:
         "/signals/search/map?last=30d",
         "/signals/search/facets?last=30d",
         "/signals/saved",
+        "/signals/exports",
         "/signals/export?last=30d&format=ndjson&all=true",
         f"/signals/events/{row[0]['id']}",
         LIST,

@@ -76,7 +76,10 @@ def test_a_csv_export_can_be_read_back_and_holds_no_formulas(run: Any) -> None:
         rows = await _everything(site, q="type:*")
         async with site.browser("analyst") as http:
             asked = f"{API}/artifacts/export?format=csv&q=type:*"
-            safe = list(csv.reader(io.StringIO((await http.get(asked)).text, newline="")))
+            answer = await http.get(asked)
+            assert answer.headers["content-disposition"].startswith("attachment; ")  # no browser shows it as a page
+            assert answer.headers["x-content-type-options"] == "nosniff"
+            safe = list(csv.reader(io.StringIO(answer.text, newline="")))
             plain = list(csv.reader(io.StringIO((await http.get(f"{asked}&plain=true")).text, newline="")))
         assert safe[0] == list(exporting.COLUMNS)
         assert len(safe) == len(plain) == len(rows) + 1
