@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -417,6 +418,22 @@ def test_new_events_are_printed_as_they_come(conductor: Conductor, vendor: Vendo
             tailing.kill()
     assert printed[0]["type"] == "fcpr"
     assert printed[0]["raw"]["type"] == "fcpr"
+
+
+def test_a_program_is_told_all_that_comes_at_once_with_the_oldest_first(conductor: Conductor, vendor: Vendor) -> None:
+    token = json.loads(conductor.cli.ok("token", "create", "tail", "--scope", "signals:read", "--json"))["token"]
+    request = urllib.request.Request(
+        f"{conductor.url}/api/v1/artifacts/live?q=type:fcpr&limit=4",
+        headers={"Authorization": f"Bearer {token}"},
+    )
+    with urllib.request.build_opener(processes.NO_PROXY).open(request, timeout=30) as told:
+        assert told.readline() == b"\n"  # it listens
+        sent = [vendor.control("POST", "events", {"type": "fcpr"})["log_id"] for _ in range(11)]
+        conductor.cli.ok("integration", "poll", "prod")
+        lines = (json.loads(line) for line in told if line.strip())
+        came = [next(lines) for _ in sent]
+    assert sorted(row["log_id"] for row in came) == sent  # more than `limit`, each once
+    assert [row["time"] for row in came] == sorted(row["time"] for row in came)
 
 
 def test_a_tail_of_a_conductor_that_does_not_run_says_so(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,3 +80,17 @@ def page(browser: Browser, house: House, storage: dict[str, object]) -> Iterator
     with browsing(browser, **storage) as (opened, watch):
         yield opened
         watch.assert_clean(opened)
+
+
+Own = tuple[Page, Conductor, Vendor, ExitStack]
+
+
+@pytest.fixture
+def house_of_its_own(browser: Browser, tmp_path: Path) -> Iterator[Own]:
+    """A page that is signed in, its Conductor, a vendor; and what ends the Conductor when it is closed."""
+    with ExitStack() as stack, browsing(browser) as (page, _):
+        vendor = stack.enter_context(processes.simulating(tmp_path, "--history", "300"))
+        serving = stack.enter_context(ExitStack())
+        conductor = serving.enter_context(processes.serving(tmp_path))
+        sign_in(page, conductor.url)
+        yield page, conductor, vendor, serving

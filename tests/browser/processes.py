@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import signal
 import socket
 import ssl
 import subprocess
@@ -129,6 +130,16 @@ class Conductor:
     url: str
     log: Path
     cli: Cli
+    process: subprocess.Popen[bytes]
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """It does not answer, as when it is busy; then it goes on."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
 
     @property
     def printed(self) -> str:
@@ -172,17 +183,19 @@ def serving(
     admin: bool = True,
     private: str = PRIVATE,
     command: Sequence[str] = CONDUCTOR,
+    port: int = 0,
 ) -> Iterator[Conductor]:
-    """`conductor serve` on a free port, stopped at the end. `admin` makes the first administrator without a browser."""
+    """`conductor serve`, on a free port without one, stopped at the end. `admin` makes the first administrator without a
+    browser."""
     cli = Cli(folder / "data", private, command)
-    port, log = free_port(), folder / "conductor.log"
+    port, log = port or free_port(), folder / "conductor.log"
     environment = cli.environment
     if admin:
         secret = folder / "password"
         secret.write_text(PASSWORD)
         environment |= {"CONDUCTOR_ADMIN_EMAIL": EMAIL, "CONDUCTOR_ADMIN_PASSWORD_FILE": str(secret)}
-    with _process([*command, "serve", "--bind", f"127.0.0.1:{port}", *options], log, environment):
-        conductor = Conductor(f"http://127.0.0.1:{port}", log, cli)
+    with _process([*command, "serve", "--bind", f"127.0.0.1:{port}", *options], log, environment) as child:
+        conductor = Conductor(f"http://127.0.0.1:{port}", log, cli, child)
         wait_for(lambda: _answers(f"{conductor.url}/readyz"), "Conductor")
         yield conductor
 
@@ -216,11 +229,11 @@ def _answers(url: str) -> bool:
 
 
 @contextlib.contextmanager
-def _process(words: Sequence[str], log: Path, environment: dict[str, str]) -> Iterator[None]:
+def _process(words: Sequence[str], log: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("ab") as output:
         child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment)
     try:
-        yield
+        yield child
     finally:
         child.terminate()
         try:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from browser import processes
 from browser.browsing import barriers, browsing, sign_in
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Route, expect
 
 SILENCE = 30_000  # ms: 20 s without a word, and then some
 
@@ -36,7 +36,9 @@ def test_a_live_search_shows_new_events_on_top_and_keeps_them_back_from_whoever_
 ) -> None:
     with ExitStack() as stack, browsing(browser, viewport={"width": 1280, "height": 500}) as (page, watch):
         vendor = stack.enter_context(processes.simulating(tmp_path, "--history", "120"))
-        conductor = stack.enter_context(processes.serving(tmp_path))
+        port = processes.free_port()
+        serving = stack.enter_context(ExitStack())
+        conductor = serving.enter_context(processes.serving(tmp_path, port=port))
         conductor.cli.add(vendor, "prod")
         processes.wait_for(lambda: int(conductor.cli.ok("search", "type:*", "--count")) >= 120, "events")
         sign_in(page, conductor.url)
@@ -60,5 +62,32 @@ def test_a_live_search_shows_new_events_on_top_and_keeps_them_back_from_whoever_
         expect(rows).to_have_count(before + 3)
         new.click()
         expect(rows).to_have_count(before + 4)
+        serving.close()
+        expect(page.locator("#tail-word")).to_have_text("Reconnecting…")
+        for _ in range(210):
+            vendor.control("POST", "events", {"type": "fp"})
+        conductor.cli.ok("integration", "poll", "prod")
+        stack.enter_context(processes.serving(tmp_path, port=port))
+        expect(page.locator("#tail-word")).to_contain_text("More came at once than are listed")
+        expect(rows).to_have_count(before + 204)  # the newest of what came meanwhile, once
         assert barriers(page) == []
+        watch.assert_clean(page)
+
+
+def test_a_live_search_begins_where_its_page_ends(browser: Browser, tmp_path: Path) -> None:
+    with ExitStack() as stack, browsing(browser) as (page, watch):
+        vendor = stack.enter_context(processes.simulating(tmp_path, "--history", "20"))
+        conductor = stack.enter_context(processes.serving(tmp_path))
+        conductor.cli.add(vendor, "prod")
+        processes.wait_for(lambda: int(conductor.cli.ok("search", "type:*", "--count")) >= 20, "events")
+        sign_in(page, conductor.url)
+        held: list[Route] = []
+        page.route("**/signals/live?**", lambda route: held.append(route), times=1)
+        page.goto(f"{conductor.url}/signals/search?q=type:fcpr&last=1h&live=1")
+        expect(page.get_by_role("heading", name="No match")).to_be_visible()
+        vendor.control("POST", "events", {"type": "fcpr"})
+        conductor.cli.ok("integration", "poll", "prod")  # before the page listens
+        held[0].continue_()
+        rows = page.locator("#rows > tr")
+        expect(rows).to_have_count(1)
         watch.assert_clean(page)

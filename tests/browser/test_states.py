@@ -5,20 +5,19 @@ With CONDUCTOR_SCREENS=1 a picture of each is written to docs/screens/states/.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from browser import processes
-from browser.browsing import barriers, browsing, sign_in
-from browser.processes import EMAIL, PASSWORD, Conductor, Vendor, wait_for
+from browser.browsing import browsing, sign_in
+from browser.conftest import Own
+from browser.pictures import OPEN_GAP, picture, tamper
+from browser.processes import EMAIL, PASSWORD, Conductor, wait_for
 from playwright.sync_api import Browser, Dialog, Page, Route, expect
 
 LIST = "/admin/settings/integrations"
-SCREENS = Path(__file__).parents[2] / "docs" / "screens" / "states"
 HELD = 60_000  # ms: each write waits 5 s for a database that is held
 NO_ANSWER = 30_000  # ms: a list asks every 2 s, and a browser takes its time to see that nobody is there
 
@@ -28,10 +27,6 @@ SLOW_SITTING = """
 UPDATE backfills SET state = 'running', asked_at = asked_at - 7200000000;
 INSERT INTO polls (integration_id, lane, started_at, finished_at, result, position_from, position_to)
 SELECT integration_id, lane, asked_at, asked_at + 3600000000, 'ok', begins, begins + 1800000000 FROM backfills;
-"""
-OPEN_GAP = """
-INSERT INTO gaps (integration_id, cause, state, begins, ends, found_at)
-SELECT id, 'checkpoint.expired', 'open', changed_at - 9000000000, changed_at - 1800000000, changed_at FROM integrations;
 """
 
 # An export in each state; those that are not done belong to a machine that is away.
@@ -50,14 +45,6 @@ FROM states;
 """
 
 
-def picture(page: Page, name: str) -> None:
-    """What is shown has no barriers; and it is kept, when pictures are wanted."""
-    assert barriers(page) == [], name
-    if os.environ.get("CONDUCTOR_SCREENS") == "1":
-        SCREENS.mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=SCREENS / f"{name}.png", animations="disabled")
-
-
 def stop_at_sending(page: Page) -> None:
     """A form is sent nowhere, so that what is shown meanwhile stays."""
     page.evaluate("document.addEventListener('submit', (event) => event.preventDefault())")
@@ -70,13 +57,6 @@ def locked(conductor: Conductor) -> Iterator[None]:
     foreign.execute("BEGIN IMMEDIATE")
     yield
     foreign.execute("ROLLBACK")
-    foreign.close()
-
-
-def tamper(conductor: Conductor, statement: str) -> None:
-    """Change the database past Conductor."""
-    foreign = sqlite3.connect(conductor.cli.data / "conductor.db", isolation_level=None, timeout=10)
-    foreign.executescript(statement)
     foreign.close()
 
 
@@ -162,20 +142,6 @@ def test_sign_in(browser: Browser, tmp_path: Path) -> None:
         page.goto(f"{conductor.url}{LIST}?status=red")
         expect(page.get_by_role("status")).to_contain_text("Sign in to continue where you were.")
         picture(page, "login-ended")
-
-
-@pytest.fixture
-def house_of_its_own(browser: Browser, tmp_path: Path) -> Iterator[tuple[Page, Conductor, Vendor, ExitStack]]:
-    """A page that is signed in, its Conductor, a vendor; and what ends the Conductor when it is closed."""
-    with ExitStack() as stack, browsing(browser) as (page, _):
-        vendor = stack.enter_context(processes.simulating(tmp_path, "--history", "300"))
-        serving = stack.enter_context(ExitStack())
-        conductor = serving.enter_context(processes.serving(tmp_path))
-        sign_in(page, conductor.url)
-        yield page, conductor, vendor, serving
-
-
-Own = tuple[Page, Conductor, Vendor, ExitStack]
 
 
 def test_the_forms_of_an_integration(house_of_its_own: Own) -> None:

@@ -52,6 +52,12 @@ class Place:
             raise Invalid({"after": "This is not a place to go on from."})
         return place
 
+    @classmethod
+    def at(cls, moment: datetime, *, oldest_first: bool) -> Place:
+        """The one from which all rows from that moment on follow, or, newest first, all rows before it."""
+        micros = clock.to_micros(moment)
+        return cls(micros - 1, 999_999_999, 0, 0) if oldest_first else cls(micros, 0, 0, 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Criteria:
@@ -108,27 +114,24 @@ def rows(client: Client, criteria: Criteria, listing: Listing) -> tuple[list[Fou
 
 
 def fresh(
-    client: Client,
-    criteria: Criteria,
-    since: Mapping[int, int],
-    upto: Mapping[int, int],
-    limit: int,
-    *,
-    raw: bool = False,
+    client: Client, criteria: Criteria, listing: Listing, since: Mapping[int, int], upto: Mapping[int, int]
 ) -> list[Found]:
-    """Of what matches the newest in batches of each integration after one and up to another."""
+    """Of what matches the rows in batches of each integration after one and up to another."""
     where, parameters = selected(criteria)
     for sign, marks, name in ((">", since, "since"), ("<=", upto, "upto")):
         ids, ends = f"{{{name}_ids:Array(UInt32)}}", f"{{{name}:Array(UInt64)}}"
         where += f" AND batch {sign} transform(integration_id, {ids}, {ends}, toUInt64(0))"
         parameters |= {f"{name}_ids": list(marks), name: list(marks.values())}
-    order = ", ".join(f"{column} DESC" for column in _ORDER)
-    return _select(client, f"WHERE {where} ORDER BY {order} LIMIT {limit:d}", parameters, raw=raw)
+    return _listed(client, where, parameters, listing)
 
 
 def rows_within(client: Client, criteria: Criteria, listing: Listing, span: TimeRange) -> list[Found]:
     """Of what matches the rows in this span, instead of that of the criteria."""
     where, parameters = selected(replace(criteria, span=span))
+    return _listed(client, where, parameters, listing)
+
+
+def _listed(client: Client, where: str, parameters: dict[str, object], listing: Listing) -> list[Found]:
     if (after := listing.after) is not None:
         place = "(fromUnixTimestamp64Micro({at:Int64}), {ai:UInt32}, {ab:UInt64}, {ar:UInt16})"
         where += f" AND (time, integration_id, batch, `row`) {'>' if listing.oldest_first else '<'} {place}"

@@ -15,6 +15,7 @@ import msgspec
 from conductor.analytics import search as finding
 from conductor.analytics.query import parse
 from conductor.analytics.search import Criteria, Found, Place
+from conductor.analytics.server import SearchTooSlow
 from conductor.analytics.syntax import SAVED, Hint, Node, Query, QueryError, inserted
 from conductor.analytics.timerange import TimeRange, resolve
 from conductor.core import clock, masking
@@ -78,7 +79,7 @@ class GapInRange:
 @dataclass(frozen=True, slots=True)
 class Result:
     """The rows in the order that was asked for. `complete` is False when a gap, or a source that is behind, touches the
-    range."""
+    range. `stopped` is how far was looked, where going on took too long; `next` leads on from there."""
 
     rows: Sequence[Mapping[str, Any]]
     hints: Sequence[Hint]
@@ -88,18 +89,21 @@ class Result:
     next: str | None
     span: TimeRange
     took_ms: int
+    stopped: datetime | None = None
 
 
-async def search(system: System, request: Request, sight: Sight = EVERYTHING, *, raw: bool = True) -> Result:
+async def search(
+    system: System, request: Request, sight: Sight = EVERYTHING, *, raw: bool = True, in_part: bool = False
+) -> Result:
     """The newest, or oldest, matching artifacts of those that may be seen; without `raw` where nobody looks at it.
 
-    Raises QueryError, Invalid, StoreError.
+    With `in_part` a search that takes too long answers what it found until then. Raises QueryError, Invalid,
+    Unsearchable, StoreError.
     """
     begun = monotonic()
     criteria, named = await criteria_of(system, request, sight)
-    limit = max(1, min(request.limit, finding.MOST_ROWS))
-    after = Place.parse(request.after) if request.after else None
-    listing = finding.Listing(limit, after, oldest_first=request.oldest_first, raw=raw)
+    listing = _listing(request, raw=raw)
+    limit = listing.limit
 
     def shown(found: Sequence[Found]) -> list[tuple[Place, Mapping[str, Any]]]:
         """In a thread: hiding what is personal in a thousand records takes its time."""
@@ -114,9 +118,20 @@ async def search(system: System, request: Request, sight: Sight = EVERYTHING, *,
 
     placed, further = await system.analytics.read(begin)
     reading = (system.analytics.read(functools.partial(go_on, span=span)) for span in further)
-    for more in await asyncio.gather(*reading):
+    stopped = None
+    for span, more in zip(further, await asyncio.gather(*reading, return_exceptions=True), strict=True):
+        if len(placed) >= limit:
+            break
+        if isinstance(more, SearchTooSlow) and in_part:
+            stopped = span.start if request.oldest_first else span.end
+            break
+        if isinstance(more, BaseException):
+            raise more
         placed += more
     placed = placed[:limit]
+    place = placed[-1][0] if len(placed) == limit else None
+    if stopped is not None:
+        place = Place.at(stopped, oldest_first=request.oldest_first)
     missing, behind = ([], []) if request.ids else await missing_in(system, criteria.span, named)
     return Result(
         rows=[row for _, row in placed],
@@ -124,9 +139,10 @@ async def search(system: System, request: Request, sight: Sight = EVERYTHING, *,
         complete=not missing and not behind,
         gaps=missing,
         behind=behind,
-        next=str(placed[-1][0]) if len(placed) == limit else None,
+        next=str(place) if place else None,
         span=criteria.span,
         took_ms=round((monotonic() - begun) * 1000),
+        stopped=stopped,
     )
 
 
@@ -143,19 +159,30 @@ async def fresh(
     upto: Mapping[int, int],
     *,
     raw: bool = False,
-) -> list[Mapping[str, Any]]:
-    """The newest of what matches and became searchable between two looks at `marks`. Raises QueryError, Invalid,
-    StoreError."""
+) -> tuple[list[Mapping[str, Any]], str | None]:
+    """A page of what matches and became searchable between two looks at `marks`, and where the next one begins.
+
+    Raises QueryError, Invalid, Unsearchable, StoreError.
+    """
     criteria, named = await criteria_of(system, request, sight)
     known = {id_: since.get(id_, 0) for id_ in upto}
     if not known:
-        return []
+        return [], None
+    listing = _listing(request, raw=raw)
 
-    def read(client: Any) -> list[Mapping[str, Any]]:
-        found = finding.fresh(client, criteria, known, upto, request.limit, raw=raw)
-        return [_row(item, named, sight, raw=raw) for item in found]
+    def read(client: Any) -> tuple[list[Mapping[str, Any]], str | None]:
+        found = finding.fresh(client, criteria, listing, known, upto)
+        following = str(found[-1].place) if len(found) == listing.limit else None
+        return [_row(item, named, sight, raw=raw) for item in found], following
 
     return await system.analytics.read(read)
+
+
+def _listing(request: Request, *, raw: bool) -> finding.Listing:
+    """Which rows a request is for. Raises Invalid for the field `after`."""
+    after = Place.parse(request.after) if request.after else None
+    limit = max(1, min(request.limit, finding.MOST_ROWS))
+    return finding.Listing(limit, after, oldest_first=request.oldest_first, raw=raw)
 
 
 async def count(system: System, request: Request, sight: Sight = EVERYTHING) -> int:

@@ -25,10 +25,11 @@ from conductor.core.errors import Invalid, NotFound
 from conductor.operations import accounts, auditing, counting, search
 from conductor.operations.accounts import User
 from conductor.operations.search import Result
-from conductor.web import auth, event, forms, parts, ranges, saved, selected, shell, show, view
+from conductor.web import auth, errors, event, forms, parts, ranges, saved, selected, shell, show, tail, view
 from conductor.web.auth import Viewer
 from conductor.web.ranges import Range
 from conductor.web.render import pages, see_other
+from conductor.web.turns import TooManySearches
 from conductor.web.view import SEARCH, View
 
 WIDER = {"15m": "1h", "1h": "24h", "4h": "24h", "24h": "7d", "7d": "30d"}
@@ -87,6 +88,7 @@ async def preview(user: Viewer, words: str = "") -> dict[str, str]:
 async def _answer(request: Request, user: User, seen: View, wrong: Mapping[str, str] | None = None) -> Response:
     context: dict[str, Any] = {"view": seen, "zone": show.zone(user.time_zone), "fields": wrong or {}}
     context |= dict.fromkeys(("result", "error", "empty", "counts", "facets", "map", "groups", "before", "behind"))
+    context |= {"problem": None, "advice": request.app.state.system.catalog.advice}
     context |= {"entries": [], "chips": [], "wider": WIDER.get(seen.range.last), "choices": view.CHOICES}
     context |= {"named": await saved.named(request, user, seen), "link": _link(request)}
     context |= {"opened": await _opened(request, user, seen), "titled": view.title, "bys": view.BY}
@@ -95,12 +97,15 @@ async def _answer(request: Request, user: User, seen: View, wrong: Mapping[str, 
         return pages(request).answer(request, "search.html", status=422, **context)
     status = 200
     try:
-        context |= await _found(request, user, seen)
         context["chips"] = editing.chips(parse(seen.q)) if seen.q else []
+        context |= await _found(request, user, seen)
     except QueryError as error:
         context["error"], status = error, 422
     except Invalid as error:
         context["fields"], status = error.fields, 422
+    except (Unsearchable, TooManySearches) as error:
+        context["problem"] = told = errors.problem(error, request.app.state.system.catalog.advice)
+        status = told.status
     return pages(request).answer(request, "search.html", status=status, **context)
 
 
@@ -111,11 +116,14 @@ async def _found(request: Request, user: User, seen: View) -> dict[str, Any]:
     async with request.app.state.turns.take(user.email):
         if seen.group:
             found["groups"] = await parts.grouped(request, user, seen)
-        result = await search.search(system, replace(asked, limit=1) if seen.group else asked, user.sight, raw=False)
+        if seen.live:  # new is what comes after these rows are looked up
+            found["since"] = tail.written_marks(await search.marks(system))
+        wanted = replace(asked, limit=1) if seen.group else asked
+        result = await search.search(system, wanted, user.sight, raw=False, in_part=True)
         found |= {"result": result, "entries": entries(result, oldest_first=seen.oldest_first)}
         found |= {"heads": parts.heads(seen), "moves": _moves(seen, result.span)}
         found |= _beside(result, seen.open)
-        if not result.rows:
+        if not result.rows and not result.stopped:
             found["empty"] = await _why_empty(request, user, seen, result)
         if request.query_params.get("with") == "counts":
             found["counts"] = await parts.counted(request, user, seen)
@@ -147,6 +155,8 @@ async def _opened(request: Request, user: User, seen: View) -> event.Opened | No
         return await event.described(request, user, await search.get(request.app.state.system, seen.open, user.sight))
     except NotFound as error:
         return event.missing(seen.open, str(error))
+    except Unsearchable:  # the search says so
+        return None
 
 
 def _beside(result: Result, opened: str) -> dict[str, str]:

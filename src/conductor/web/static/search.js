@@ -22,6 +22,33 @@ document.addEventListener("htmx:error", (event) => {
   part.removeAttribute("aria-busy");
 });
 
+// While a search runs, what was found before stays, dimmed, and the search can be given up.
+const wait = document.querySelector("#waiting");
+const [progress, doing, cancel] = ["progress", "span", "button"].map((name) => wait.querySelector(name));
+let steps = [];
+function waited() {
+  steps.forEach(clearTimeout);
+  wait.hidden = progress.hidden = true;
+  doing.textContent = "";
+  document.body.classList.remove("searching");
+}
+window.navigation?.addEventListener("navigate", (event) => {
+  if (event.hashChange || event.downloadRequest !== null || new URL(event.destination.url).pathname !== location.pathname) return;
+  waited();
+  const dim = () => {
+    document.body.classList.add("searching");
+    wait.hidden = false;
+  };
+  const tell = () => {
+    progress.hidden = false;
+    doing.textContent = "Searching…";
+  };
+  const advise = () => (doing.textContent = "Still searching. Narrow the time range or add a field filter.");
+  steps = [setTimeout(dim, 200), setTimeout(tell, 1_000), setTimeout(advise, 10_000)];
+});
+cancel.addEventListener("click", () => (window.stop(), waited()));
+addEventListener("pageshow", waited); // come back to
+
 // More values of a field, below its name.
 function facetUrl(field, like = "") {
   const asked = new URLSearchParams(location.search);
@@ -195,17 +222,13 @@ const MOST_ROWS = 2000;
 const tail = document.querySelector("[data-tail]");
 if (tail && window.EventSource) {
   const [body, word, button, told] = ["#rows", "#tail-word", "#tail-new", "#tail-told"].map((name) => document.querySelector(name));
-  const waiting = [];
+  const first = new Set($$("#rows input[name=ids]").map((each) => each.value)); // came with the page
+  const waiting = []; // rows, the newest first
   let counted = 0;
   const atTop = () => scrollY < 240;
   const say = (text) => word.textContent !== text && (word.textContent = text);
   const show = () => {
-    if (!body) return location.reload(); // nothing had matched so far
-    for (const html of waiting.splice(0)) {
-      const range = document.createRange();
-      range.selectNodeContents(body);
-      body.prepend(range.createContextualFragment(html));
-    }
+    body.prepend(...waiting.splice(0));
     const rows = $$("tr", body);
     for (const row of rows.slice(MOST_ROWS)) row.remove();
     if (rows.length > MOST_ROWS) say("Live. Older rows leave the list, they are still stored.");
@@ -215,13 +238,19 @@ if (tail && window.EventSource) {
   source.addEventListener("open", () => say("Live"));
   source.addEventListener("error", () => say(source.readyState === EventSource.CLOSED ? "Not live: reload the page" : "Reconnecting…"));
   source.addEventListener("rows", (event) => {
-    waiting.push(event.data);
-    counted += Number(event.lastEventId);
+    if (!body) return location.reload(); // nothing had matched so far
+    const range = document.createRange();
+    range.selectNodeContents(body);
+    const came = $$("tr", range.createContextualFragment(event.data));
+    const fresh = came.filter((row) => !first.has(row.querySelector("input[name=ids]").value));
+    waiting.unshift(...fresh);
+    waiting.splice(MOST_ROWS);
+    counted += fresh.length;
     if (atTop()) return show();
-    const count = waiting.join("").split("<tr").length - 1;
-    button.textContent = `${count} new`;
-    button.hidden = false;
+    button.textContent = `${waiting.length}${waiting.length < MOST_ROWS ? "" : " or more"} new`;
+    button.hidden = !waiting.length;
   });
+  source.addEventListener("more", () => say("Live. More came at once than are listed: reload the page to see them."));
   button.addEventListener("click", () => (show(), scrollTo(0, 0)));
   setInterval(() => {
     if (counted) told.textContent = `${counted} new event${counted === 1 ? "" : "s"}`;
