@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 from browser import processes
 from browser.browsing import barriers, browsing, sign_in
-from playwright.sync_api import Browser, Route, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 SILENCE = 30_000  # ms: 20 s without a word, and then some
+
+
+def hold(page: Page) -> Callable[[], None]:
+    """Have the next connection of a live search wait until the answer is called."""
+    held: list[Route] = []
+    page.route("**/signals/live?**", lambda route: held.append(route), times=1)
+
+    def let_go() -> None:
+        processes.wait_for(lambda: page.evaluate("true") and held, "connection")
+        held[0].continue_()
+
+    return let_go
 
 
 def test_the_dashboard_shows_a_new_state_by_itself_and_says_when_it_cannot(browser: Browser, tmp_path: Path) -> None:
@@ -62,12 +75,17 @@ def test_a_live_search_shows_new_events_on_top_and_keeps_them_back_from_whoever_
         expect(rows).to_have_count(before + 3)
         new.click()
         expect(rows).to_have_count(before + 4)
+        let_go = hold(page)
         serving.close()
         expect(page.locator("#tail-word")).to_have_text("Reconnecting…")
         for _ in range(210):
             vendor.control("POST", "events", {"type": "fp"})
         conductor.cli.ok("integration", "poll", "prod")
         stack.enter_context(processes.serving(tmp_path, port=port))
+        processes.wait_for(
+            lambda: int(conductor.cli.ok("search", "type:fp", "--last", "1h", "--count")) >= 214, "index"
+        )
+        let_go()
         expect(page.locator("#tail-word")).to_contain_text("More came at once than are listed")
         expect(rows).to_have_count(before + 204)  # the newest of what came meanwhile, once
         assert barriers(page) == []
@@ -81,13 +99,12 @@ def test_a_live_search_begins_where_its_page_ends(browser: Browser, tmp_path: Pa
         conductor.cli.add(vendor, "prod")
         processes.wait_for(lambda: int(conductor.cli.ok("search", "type:*", "--count")) >= 20, "events")
         sign_in(page, conductor.url)
-        held: list[Route] = []
-        page.route("**/signals/live?**", lambda route: held.append(route), times=1)
+        let_go = hold(page)
         page.goto(f"{conductor.url}/signals/search?q=type:fcpr&last=1h&live=1")
         expect(page.get_by_role("heading", name="No match")).to_be_visible()
         vendor.control("POST", "events", {"type": "fcpr"})
         conductor.cli.ok("integration", "poll", "prod")  # before the page listens
-        held[0].continue_()
+        let_go()
         rows = page.locator("#rows > tr")
         expect(rows).to_have_count(1)
         watch.assert_clean(page)

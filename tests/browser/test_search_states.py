@@ -19,13 +19,14 @@ from playwright.sync_api import Browser, Page, expect
 SEARCH = "/signals/search"
 GIVES_UP = """() => {  // while a page waits for another, Chromium answers no questions about it
   const told = [];
-  window.told = new Promise((resolve) => setInterval(() => {
-    const [box] = document.querySelectorAll("#waiting:not([hidden])");
-    if (box && told.at(-1) !== box.innerText) told.push(box.innerText);
-    if (!box?.innerText.includes("Still searching")) return;
+  const box = document.querySelector("#waiting");
+  const all = { attributes: true, childList: true, subtree: true };
+  window.told = new Promise((resolve) => new MutationObserver(() => {
+    if (!box.hidden) told.push(box.innerText);
+    if (!box.innerText.includes("Still searching")) return;
     box.querySelector("button").click();
     resolve(told);
-  }, 50));
+  }).observe(box, all));
 }"""
 AS_IF = """() => {
   for (const each of document.querySelectorAll("#waiting, #waiting *")) each.hidden = false;
@@ -147,6 +148,15 @@ def test_each_part_of_a_search_may_fail_alone(house_of_its_own: Own) -> None:
     page.unroute("**/signals/search/counts**")
     page.locator("#counts").get_by_text("Try again").click()
     expect(page.locator("#counts strong").first).to_contain_text("event")
+    older = page.get_by_role("link", name="Load 200 older")
+    page.route("**after=**", lambda route: route.fulfill(status=503, body="busy"))
+    older.click()
+    again = page.get_by_role("link", name="That did not work. Try again")
+    expect(again).to_be_visible()
+    expect(page.locator("#rows input[name=ids]")).to_have_count(200)
+    page.unroute("**after=**")
+    again.click()
+    expect(page.locator("#rows input[name=ids]").nth(250)).to_be_visible()
 
 
 def test_a_search_whose_engine_is_away(browser: Browser, tmp_path: Path, own_clickhouse: clickhouse.Engine) -> None:
@@ -171,7 +181,7 @@ def test_a_search_whose_engine_is_away(browser: Browser, tmp_path: Path, own_cli
         expect(page.locator("#rows > tr").first).to_be_visible()
 
 
-def test_saved_searches_that_do_not_work_any_more(house_of_its_own: Own) -> None:
+def test_a_saved_search_whose_name_is_taken(house_of_its_own: Own) -> None:
     page, conductor, vendor, _ = house_of_its_own
     _collected(conductor, vendor)
     page.goto(f"{conductor.url}{SEARCH}?q=type:fp&last=7d")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from worlds import Collecting, collecting, run
 
+from conductor.analytics.search import Place
 from conductor.core import clock
 from conductor.operations import search
 from conductor.operations.search import Request
@@ -27,6 +29,31 @@ async def _all(it: Collecting, q: str, limit: int, *, oldest_first: bool) -> lis
         after = page.next
         if after is None:
             return found
+
+
+@pytest.mark.usefixtures("each_analytics")
+def test_pages_end_anywhere_also_where_days_do(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with collecting(tmp_path) as it:
+            await it.add()
+            midnight = clock.day(clock.now()) - timedelta(days=2)
+            moments = [
+                midnight + timedelta(days=days, milliseconds=ms) for days in (0, 1, -9) for ms in (-1, 0, 0, 0, 1)
+            ]
+            sent = [it.world.first.add({"type": "fcpr"}, moment) for moment in moments]
+            await it.poll()
+            for limit, oldest_first in itertools.product(range(1, 8), (False, True)):
+                found = await _all(it, "type:fcpr", limit, oldest_first=oldest_first)
+                times = [time for time, _ in found]
+                assert times == sorted(times, reverse=not oldest_first)
+                assert sorted(log_id for _, log_id in found) == sorted(event.log_id for event in sent)
+                place = str(Place.at(midnight))
+                asked = Request(q="type:fcpr", after=place, oldest_first=oldest_first)
+                beyond = {row["time"] for row in (await search.search(it.system, asked)).rows}
+                kept = {clock.to_text(moment) for moment in moments if (moment >= midnight) is oldest_first}
+                assert beyond == kept
+
+    run(work)
 
 
 @pytest.mark.usefixtures("each_analytics")

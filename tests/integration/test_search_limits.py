@@ -48,15 +48,15 @@ def test_where_going_on_takes_too_long_a_page_shows_what_was_found_until_then(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for settings in (engine.QUERY, server.READING):
-        monkeypatch.setitem(settings, "max_execution_time", 1)
-    q = " OR ".join(f"details.names:*x{number}z*" for number in range(150))  # of each of 2,000 names
+        monkeypatch.setitem(settings, "max_execution_time", 2)
+    q = " OR ".join(f"details.names:*x{number}z*" for number in range(150))  # of each of 8,000 names
 
     async def work() -> None:
         async with collecting(tmp_path) as it:
             await it.add()
             now = clock.now()
             for hours in range(120):
-                many = [f"name {number}" for number in range(2_000)]
+                many = [f"name {number}" for number in range(8_000)]
                 it.world.first.add({"type": "fp", "details": {"names": many}}, now - timedelta(days=12, hours=hours))
             new = it.world.first.add({"type": "fp", "details": {"names": ["x7z"]}}, now - timedelta(minutes=1))
             await it.poll()
@@ -66,7 +66,7 @@ def test_where_going_on_takes_too_long_a_page_shows_what_was_found_until_then(
             found = await search.search(it.system, Request(q=q, last="30d"), in_part=True)
             assert [row["log_id"] for row in found.rows] == [new.log_id]
             assert found.stopped is not None
-            assert now - timedelta(days=12) < found.stopped < now - timedelta(days=4)  # the newer half was quick
+            assert now - timedelta(days=12) < found.stopped < now - timedelta(days=2)
             assert found.next is not None
             simple = await search.search(it.system, Request(q="details.names:*", last="30d", after=found.next))
             assert len(simple.rows) == 120  # all that was not looked through

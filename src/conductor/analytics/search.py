@@ -53,10 +53,9 @@ class Place:
         return place
 
     @classmethod
-    def at(cls, moment: datetime, *, oldest_first: bool) -> Place:
-        """The one from which all rows from that moment on follow, or, newest first, all rows before it."""
-        micros = clock.to_micros(moment)
-        return cls(micros - 1, 999_999_999, 0, 0) if oldest_first else cls(micros, 0, 0, 0)
+    def at(cls, moment: datetime) -> Place:
+        """The one between all rows before a moment and all from that moment on."""
+        return cls(clock.to_micros(moment) - 1, 999_999_999, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)

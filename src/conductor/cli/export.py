@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 
@@ -169,15 +172,18 @@ class _Work:
         """Parquet, in one go, under its name once it is there: half of it cannot be read, nor gone on with."""
         asked = {**_given(self.asked), "format": self.format, "columns": self.columns or None}
         new = self.out.with_name(f"{self.out.name}.new")
-        try:
-            with new.open("wb") as file:
+        with new.open("ab") as file:
+            _claim(file)
+            try:
                 headers = await api.download("/artifacts/export", file, 0, **asked)
                 file.flush()
                 os.fsync(file.fileno())
-            new.replace(self.out)
-        finally:
-            new.unlink(missing_ok=True)
-        self.begun, self.size, self.count = True, self.out.stat().st_size, int(headers["conductor-count"])
+                if self.out.exists():
+                    raise FileExistsError(errno.EEXIST, "There is such a file by now")
+                new.replace(self.out)
+            finally:
+                new.unlink(missing_ok=True)
+        self.size, self.count = self.out.stat().st_size, int(headers["conductor-count"])
 
     def _remember(self) -> None:
         """How far it is, put in place at once."""
@@ -206,6 +212,19 @@ class _Work:
             "behind": told["behind"],
             **({"formulas_marked": not self.plain} if self.format == "csv" else {}),
         }
+
+
+def _claim(file: BinaryIO) -> None:
+    """Empty what one that was killed has left; a file that is being written is not ours."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise click.UsageError(f"{file.name} is being written by another export.") from None
+    with suppress(FileNotFoundError):
+        if os.path.samestat(os.fstat(file.fileno()), os.stat(file.name)):
+            file.truncate(0)
+            return
+    raise click.UsageError(f"{file.name} was just finished by another export.")
 
 
 def _resumed(out: Path, state: Path) -> _Work:

@@ -8,7 +8,7 @@ import click
 
 from conductor.cli import search, talk
 
-AT_ONCE = 1000  # of one second, at the most
+AT_ONCE = 1000  # read at a time
 
 
 @click.command("tail", epilog="Example: conductor tail is:failure")

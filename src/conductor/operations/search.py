@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any
@@ -28,6 +28,8 @@ from conductor.operations.system import System
 from conductor.store import audit, cursors, gaps, integrations, journal, saved
 from conductor.store.database import Connection
 
+_Placed = tuple[Place, Mapping[str, Any]]  # a row, and where it stands in the order
+_Look = Callable[[TimeRange, Any], list[_Placed]]
 LIMIT = 200
 INDEX_SLACK = timedelta(seconds=5)  # an index that is further behind the journal is told
 PLAIN = (
@@ -97,41 +99,35 @@ async def search(
 ) -> Result:
     """The newest, or oldest, matching artifacts of those that may be seen; without `raw` where nobody looks at it.
 
-    With `in_part` a search that takes too long answers what it found until then. Raises QueryError, Invalid,
-    Unsearchable, StoreError.
+    With `in_part`, where looking further than the nearest days takes too long, it answers what it found until then.
+    Raises QueryError, Invalid, Unsearchable, StoreError.
     """
     begun = monotonic()
     criteria, named = await criteria_of(system, request, sight)
     listing = _listing(request, raw=raw)
-    limit = listing.limit
 
-    def shown(found: Sequence[Found]) -> list[tuple[Place, Mapping[str, Any]]]:
+    def shown(found: Sequence[Found]) -> list[_Placed]:
         """In a thread: hiding what is personal in a thousand records takes its time."""
         return [(item.place, _row(item, named, sight, raw=raw)) for item in found]
 
-    def begin(client: Any) -> tuple[list[tuple[Place, Mapping[str, Any]]], list[TimeRange]]:
+    def begin(client: Any) -> tuple[list[_Placed], list[TimeRange]]:
         found, further = finding.rows(client, criteria, listing)
         return shown(found), further
 
-    def go_on(client: Any, span: TimeRange) -> list[tuple[Place, Mapping[str, Any]]]:
-        return shown(finding.rows_within(client, criteria, listing, span))
-
     placed, further = await system.analytics.read(begin)
-    reading = (system.analytics.read(functools.partial(go_on, span=span)) for span in further)
-    stopped = None
-    for span, more in zip(further, await asyncio.gather(*reading, return_exceptions=True), strict=True):
-        if len(placed) >= limit:
-            break
-        if isinstance(more, SearchTooSlow) and in_part:
-            stopped = span.start if request.oldest_first else span.end
-            break
-        if isinstance(more, BaseException):
-            raise more
-        placed += more
-    placed = placed[:limit]
-    place = placed[-1][0] if len(placed) == limit else None
+    left = replace(listing, limit=listing.limit - len(placed))
+
+    def go_on(span: TimeRange, client: Any) -> list[_Placed]:
+        return shown(finding.rows_within(client, criteria, left, span))
+
+    slow = await _go_on(system, go_on, further, placed, listing.limit)
+    if slow is not None and not in_part:
+        raise SearchTooSlow
+    stopped = (slow.start if request.oldest_first else slow.end) if slow is not None else None
+    placed = placed[: listing.limit]
+    place = placed[-1][0] if len(placed) == listing.limit else None
     if stopped is not None:
-        place = Place.at(stopped, oldest_first=request.oldest_first)
+        place = Place.at(stopped)
     missing, behind = ([], []) if request.ids else await missing_in(system, criteria.span, named)
     return Result(
         rows=[row for _, row in placed],
@@ -146,9 +142,37 @@ async def search(
     )
 
 
-async def marks(system: System) -> Mapping[int, int]:
-    """For each integration the last batch that can be searched."""
-    return await system.database.read(lambda connection: cursors.passed(connection, system.indexer.reader))
+async def _go_on(
+    system: System,
+    look: _Look,
+    spans: Sequence[TimeRange],
+    placed: list[_Placed],
+    limit: int,
+) -> TimeRange | None:
+    """Look through all spans at once, and add what they hold in their order, until there is enough.
+
+    The answer is the one that takes too long, if that is still needed.
+    """
+    tasks = [asyncio.ensure_future(system.analytics.read(functools.partial(look, span))) for span in spans]
+    try:
+        for span, task in zip(spans, tasks, strict=True):
+            if len(placed) >= limit:
+                return None
+            try:
+                placed += await task
+            except SearchTooSlow:
+                return span
+        return None
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def marks(system: System, sight: Sight) -> Mapping[int, int]:
+    """For each integration that may be seen the last batch that can be searched."""
+    passed = await system.database.read(lambda connection: cursors.passed(connection, system.indexer.reader))
+    return {id_: batch for id_, batch in passed.items() if sight.sees(id_)}
 
 
 async def fresh(

@@ -106,7 +106,10 @@ async def _answer(request: Request, user: User, seen: View, wrong: Mapping[str, 
     except (Unsearchable, TooManySearches) as error:
         context["problem"] = told = errors.problem(error, request.app.state.system.catalog.advice)
         status = told.status
-    return pages(request).answer(request, "search.html", status=status, **context)
+    response = pages(request).answer(request, "search.html", status=status, **context)
+    if context["problem"] and context["problem"].retry_after is not None:
+        response.headers["Retry-After"] = str(context["problem"].retry_after)
+    return response
 
 
 async def _found(request: Request, user: User, seen: View) -> dict[str, Any]:
@@ -117,7 +120,7 @@ async def _found(request: Request, user: User, seen: View) -> dict[str, Any]:
         if seen.group:
             found["groups"] = await parts.grouped(request, user, seen)
         if seen.live:  # new is what comes after these rows are looked up
-            found["since"] = tail.written_marks(await search.marks(system))
+            found["since"] = tail.written_marks(await search.marks(system, user.sight))
         wanted = replace(asked, limit=1) if seen.group else asked
         result = await search.search(system, wanted, user.sight, raw=False, in_part=True)
         found |= {"result": result, "entries": entries(result, oldest_first=seen.oldest_first)}

@@ -151,7 +151,7 @@ def read(asked: Mapping[str, str], user: User) -> View:
         group=group.strip() if kind == "group" else "",
         compare=asked.get("compare", "") == "prev" and bool(span.last or (span.start and span.end)),
         map=asked.get("map", "") == "1",
-        live=asked.get("live", "") == "1",
+        live=asked.get("live", "") == "1" and asked.get("sort", "") != "date",  # new is what comes on top
         saved=asked.get("saved", ""),
         after=asked.get("after", ""),
         open=asked.get("open", ""),

@@ -33,8 +33,10 @@ function waited() {
   document.body.classList.remove("searching");
 }
 window.navigation?.addEventListener("navigate", (event) => {
-  if (event.hashChange || event.downloadRequest !== null || new URL(event.destination.url).pathname !== location.pathname) return;
+  const to = event.destination;
+  if (to.sameDocument || event.downloadRequest !== null || new URL(to.url).pathname !== location.pathname) return;
   waited();
+  event.signal.addEventListener("abort", waited); // by whatever ends it
   const dim = () => {
     document.body.classList.add("searching");
     wait.hidden = false;
@@ -46,8 +48,15 @@ window.navigation?.addEventListener("navigate", (event) => {
   const advise = () => (doing.textContent = "Still searching. Narrow the time range or add a field filter.");
   steps = [setTimeout(dim, 200), setTimeout(tell, 1_000), setTimeout(advise, 10_000)];
 });
-cancel.addEventListener("click", () => (window.stop(), waited()));
+cancel.addEventListener("click", () => window.stop());
 addEventListener("pageshow", waited); // come back to
+
+// Older rows that do not come: say so where they were asked for.
+for (const name of ["htmx:error", "htmx:response:error"])
+  document.addEventListener(name, (event) => {
+    const link = event.target.closest?.("#rows a[hx-get]");
+    if (link) link.textContent = "That did not work. Try again";
+  });
 
 // More values of a field, below its name.
 function facetUrl(field, like = "") {
@@ -222,7 +231,7 @@ const MOST_ROWS = 2000;
 const tail = document.querySelector("[data-tail]");
 if (tail && window.EventSource) {
   const [body, word, button, told] = ["#rows", "#tail-word", "#tail-new", "#tail-told"].map((name) => document.querySelector(name));
-  const first = new Set($$("#rows input[name=ids]").map((each) => each.value)); // came with the page
+  const id = (row) => row.querySelector("input[name=ids]")?.value;
   const waiting = []; // rows, the newest first
   let counted = 0;
   const atTop = () => scrollY < 240;
@@ -242,7 +251,8 @@ if (tail && window.EventSource) {
     const range = document.createRange();
     range.selectNodeContents(body);
     const came = $$("tr", range.createContextualFragment(event.data));
-    const fresh = came.filter((row) => !first.has(row.querySelector("input[name=ids]").value));
+    const known = new Set([...$$("tr", body), ...waiting].map(id)); // it may have come with the page, or with older rows
+    const fresh = came.filter((row) => !known.has(id(row)));
     waiting.unshift(...fresh);
     waiting.splice(MOST_ROWS);
     counted += fresh.length;
@@ -257,6 +267,7 @@ if (tail && window.EventSource) {
     counted = 0;
   }, 10_000);
   addEventListener("pagehide", () => source.close());
+  addEventListener("pageshow", (event) => event.persisted && location.reload());
 }
 
 // The query box offers what may come next. Enter stays what it was unless something is chosen.
