@@ -15,6 +15,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn, Self
@@ -156,6 +157,7 @@ class PostgresServer:
     def kill(self) -> None:
         """As kill -9 does, the main process first and then what it leaves behind."""
         main = int((self._directory / "data" / "postmaster.pid").read_text().split()[0])
+        os.kill(main, signal.SIGSTOP)  # so that nothing is begun meanwhile
         left = subprocess.run(["pgrep", "-P", str(main)], capture_output=True, text=True).stdout.split()
         for process in [main, *map(int, left)]:
             with contextlib.suppress(ProcessLookupError):
@@ -165,7 +167,12 @@ class PostgresServer:
         """Wait until it answers, also after a kill."""
         data = self._directory / "data"
         listening = f"-c listen_addresses=127.0.0.1 -c port={self.port} -c unix_socket_directories={self._directory}"
-        self._run("pg_ctl", "-D", data, "-l", self._directory / "log", "-o", f"{listening} {_FAST}", "-w", "start")
+        start = ("pg_ctl", "-D", data, "-l", self._directory / "log", "-o", f"{listening} {_FAST}", "-w", "start")
+        for _ in range(5):  # what was killed may still be ending, and hold its memory
+            with contextlib.suppress(RuntimeError):
+                return self._run(*start)
+            time.sleep(1)
+        self._run(*start)
 
     def stop(self) -> None:
         """End it at once; nothing of it is kept."""

@@ -112,8 +112,9 @@ def test_f50_without_a_resource_it_says_so_does_not_spin_and_goes_on_once_there_
     while time.monotonic() < until and conductor.process.poll() is None:
         time.sleep(0.1)
     told = conductor.log.read_text().splitlines()[lines:]
-    assert re.search(words, "\n".join(told).lower())
     assert len(told) < 300
+    said = re.compile(words, re.IGNORECASE)  # on a busy machine it may be a while until it needs some
+    processes.until(lambda: said.search("\n".join(conductor.log.read_text().splitlines()[lines:])))
     if conductor.process.poll() is None:
         process.rlimit(limit, before)
     else:  # the search engine could not go on
