@@ -30,7 +30,7 @@ from conductor import app, catalog
 from conductor.analytics import engine
 from conductor.core import clock
 from conductor.indexer import indexer
-from conductor.operations import making, upkeep
+from conductor.operations import making, notifying, upkeep
 from conductor.settings import Settings
 from conductor.signal_client import membership, supervisor
 from conductor.simulator.world import World as Tenants
@@ -314,6 +314,7 @@ def _installed(world: World) -> Iterator[None]:
         (upkeep, "LOOK_EVERY", 10 * follow),
         (upkeep, "BEAT", 10 * follow),
         (making, "LOOK_EVERY", 100 * follow),
+        (notifying, "LOOK_EVERY", 10 * follow),
     ):
         stack.enter_context(patch.object(owner, name, other))
     for owner, name, other in _sharing(world):
