@@ -147,11 +147,16 @@ async def heal(world: World) -> None:
 
 
 async def _settle(world: World) -> None:
-    """The operator mends what only a person can: the right secret everywhere, everything switched on."""
-    for name, tenant in world.watch.tenant_of().items():
+    """The operator mends what only a person can: the right secret everywhere, everything switched on. What was begun
+    before may still rename and remove integrations meanwhile."""
+    settled: set[str] = set()
+    while left := [item for item in world.watch.tenant_of().items() if item[0] not in settled]:
+        name, tenant = left[0]
         secret = world.tenants.tenants[tenant].spec.client_secret
         world.watch.touched(name)
-        while not await _do(world, name, _edited({"client_secret": secret}, enabled=True)):
+        if await _do(world, name, _edited({"client_secret": secret}, enabled=True)):
+            settled.add(name)
+        else:
             await asyncio.sleep(20.0)
         world.watch.touched(name)
 
