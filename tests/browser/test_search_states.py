@@ -125,7 +125,7 @@ def test_a_search_that_takes_its_time_can_be_given_up(house_of_its_own: Own) -> 
         assert [text for text in told if "Searching…" in text]
         assert "Still searching. Narrow the time range" in told[-1]
         expect(page.locator("#waiting")).to_be_hidden()
-        expect(page.locator("#rows > tr").nth(199)).to_be_visible()  # what was found before
+        expect(page.locator("#rows > tr").nth(99)).to_be_visible()  # what was found before
         expect(page.get_by_label("Query")).to_have_value("type:fp")  # nor is lost what was typed
     page.evaluate(AS_IF)
     picture(page, "search-running")
@@ -153,7 +153,7 @@ def test_each_part_of_a_search_may_fail_alone(house_of_its_own: Own) -> None:
     older.click()
     again = page.get_by_role("link", name="That did not work. Try again")
     expect(again).to_be_visible()
-    expect(page.locator("#rows input[name=ids]")).to_have_count(200)
+    expect(page.locator("#rows input[name=ids]")).to_have_count(100)
     page.unroute("**after=**")
     again.click()
     expect(page.locator("#rows input[name=ids]").nth(250)).to_be_visible()

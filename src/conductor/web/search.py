@@ -32,6 +32,7 @@ from conductor.web.render import pages, see_other
 from conductor.web.turns import TooManySearches
 from conductor.web.view import SEARCH, View
 
+FIRST = 100  # rows: as many as a slow processor draws at once; those that are loaded to them are more
 WIDER = {"15m": "1h", "1h": "24h", "4h": "24h", "24h": "7d", "7d": "30d"}
 router = APIRouter(dependencies=[shell.Shell], include_in_schema=False)
 
@@ -121,8 +122,8 @@ async def _found(request: Request, user: User, seen: View) -> dict[str, Any]:
             found["groups"] = await parts.grouped(request, user, seen)
         if seen.live:  # new is what comes after these rows are looked up
             found["since"] = tail.written_marks(await search.marks(system, user.sight))
-        wanted = replace(asked, limit=1) if seen.group else asked
-        result = await search.search(system, wanted, user.sight, raw=False, in_part=True)
+        most = 1 if seen.group else asked.limit if seen.after else FIRST
+        result = await search.search(system, replace(asked, limit=most), user.sight, raw=False, in_part=True)
         found |= {"result": result, "entries": entries(result, oldest_first=seen.oldest_first)}
         found |= {"heads": parts.heads(seen), "moves": _moves(seen, result.span)}
         found |= _beside(result, seen.open)
