@@ -35,6 +35,7 @@ RECORDS = [
     *(b'{"log_id":"a","date":%s}' % odd for odd in ODD),
     *(b'{"log_id":"a","details":%s,"type":"fp","scope":%s}' % (odd, odd) for odd in ODD),
     b'{"_id":"b","log_id":"","log_id":"c"}',
+    b' {"log_id" :\n "a" , "scope" : [ "a" , 1 ] ,"ip":7 } ',
 ]
 PAGES = [b"[]", b" [ ] ", b"[" + b",".join(RECORDS) + b"]", b"[1,,2]", b"[1,]", b"[", b"", b"{}", b"\xef\xbb\xbf[]"]
 HEADERS = [

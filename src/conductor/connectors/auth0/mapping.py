@@ -86,7 +86,6 @@ class _Event(msgspec.Struct, gc=False):
 
 
 _EVENT = msgspec.json.Decoder(_Event)
-_REFUSED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _PARTS: dict[str, type[msgspec.Struct]] = {
     "location_info": _Location,
     "references": _References,
@@ -114,7 +113,7 @@ def normalize(raw: bytes, *, client_id: str, signal_id: str) -> Artifact:
 def _read(raw: bytes) -> _Event:
     try:
         return _EVENT.decode(raw)
-    except _REFUSED:
+    except lenient.REFUSED:
         return _read_odd(raw)
 
 

@@ -28,7 +28,6 @@ _EVENTS = msgspec.json.Decoder(list[msgspec.Raw])
 _IDS = msgspec.json.Decoder(_Ids)
 _DATED = msgspec.json.Decoder(_Dated)
 _TEXT = msgspec.json.Decoder(str)
-_REFUSED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def signals(body: bytes) -> list[Signal]:
@@ -44,7 +43,7 @@ def date(raw: bytes) -> datetime | None:
     """When the record says it happened, None when it does not."""
     try:
         moment = _DATED.decode(raw).date
-    except _REFUSED:
+    except lenient.REFUSED:
         return None
     if moment is None:
         return None
@@ -54,7 +53,7 @@ def date(raw: bytes) -> datetime | None:
 def _events(body: bytes) -> list[bytes]:
     try:
         return [bytes(raw) for raw in _EVENTS.decode(body)]
-    except _REFUSED:
+    except lenient.REFUSED:
         return _odd_events(body)
 
 
@@ -72,7 +71,7 @@ def _odd_events(body: bytes) -> list[bytes]:
 def _id(raw: bytes) -> str:
     try:
         ids = _IDS.decode(raw)
-    except _REFUSED:
+    except lenient.REFUSED:
         ids = _odd_ids(raw)
     for candidate in (ids.log_id, ids.object_id):
         if candidate and len(candidate) <= LONGEST_ID:
@@ -92,5 +91,5 @@ def _exact_text(value: bytes | None) -> str | None:
     """A string only when nothing had to be replaced in it: two records must not come to share an id."""
     try:
         return None if value is None else _TEXT.decode(value)
-    except _REFUSED:
+    except lenient.REFUSED:
         return None
