@@ -47,7 +47,7 @@ def members(data: bytes) -> dict[str, bytes]:
 
 
 def cut(data: bytes) -> dict[str, bytes]:
-    """The same, of whatever msgspec may say of it."""
+    """The same, without msgspec, for what it refuses."""
     return dict(_member(piece) for piece in _pieces(data, b"{", b"}"))
 
 
