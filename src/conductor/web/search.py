@@ -32,7 +32,7 @@ from conductor.web.render import pages, see_other
 from conductor.web.turns import TooManySearches
 from conductor.web.view import SEARCH, View
 
-FIRST = 100  # rows: as many as a slow processor draws at once; those that are loaded to them are more
+FIRST = 100  # rows of the page, for drawing more keeps a slow processor busy; `Request.limit` of those added to it
 WIDER = {"15m": "1h", "1h": "24h", "4h": "24h", "24h": "7d", "7d": "30d"}
 router = APIRouter(dependencies=[shell.Shell], include_in_schema=False)
 
