@@ -20,6 +20,7 @@ from conductor.core.health import State
 from conductor.core.signal import Checkpoint, SignalBatch
 from conductor.observe import Metrics
 from conductor.operations import history, integrations, statuses, upkeep
+from conductor.signal_client.poller import Poller
 from conductor.simulator.faults import Fault
 from conductor.simulator.tenant import TenantSpec
 from conductor.store import journal
@@ -122,21 +123,42 @@ def test_f57_a_removal_ends_the_polling_and_keeps_what_was_collected(tmp_path: P
     run(work)
 
 
-def test_f61_after_a_stall_of_half_an_hour_there_is_one_poll_not_six(tmp_path: Path) -> None:
+@pytest.mark.parametrize("looking_back", [False, True], ids=["asleep", "looking-back"])
+def test_f61_after_a_stall_of_half_an_hour_there_is_one_poll_not_six(
+    looking_back: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, armed = Poller.behind, asyncio.Event()
+
+    async def behind(poller: Poller) -> float | None:
+        pause = await looked(poller)
+        if armed.is_set():
+            stall()
+            armed.clear()
+        return pause
+
+    def stall() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, HastyLoop)
+        loop._hasty.ahead += HALF_AN_HOUR
+
     async def work() -> None:
         async with collecting(tmp_path, TenantSpec(history=40)) as it, supervised(it):
             await it.add(polling_interval=5)
             await integrations.set_enabled(it.system, "prod", True, by="ana")
             await until(lambda: it.system.supervisor.next_poll_at(1) is not None and it.world.stats.total("logs"))
-            before = len(await history.recent_polls(it.system, "prod"))
-            loop = asyncio.get_running_loop()
-            assert isinstance(loop, HastyLoop)
-            deadline = loop.time() + HALF_AN_HOUR
-            loop._hasty.ahead += HALF_AN_HOUR
-            await until(lambda: _finished_more_than(it, before))
-            assert loop.time() < deadline + 250  # less than one interval later
-            assert len(await history.recent_polls(it.system, "prod")) == before + 1
+            deadline = asyncio.get_running_loop().time() + HALF_AN_HOUR
+            if looking_back:
+                armed.set()
+                it.system.supervisor.look_again(1)
+                while armed.is_set():
+                    await asyncio.sleep(0.02)
+            else:
+                stall()
+            await until(lambda: _finished_more_than(it, 1))
+            assert asyncio.get_running_loop().time() < deadline + 250  # less than one interval later
+            assert len(await history.recent_polls(it.system, "prod")) == 2
 
+    monkeypatch.setattr(Poller, "behind", behind)
     run_hastily(work())
 
 

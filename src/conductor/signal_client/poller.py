@@ -151,19 +151,20 @@ class Poller:
 
     async def _until_due(self, seconds: float) -> None:
         """Until the time has come or somebody asks. Meanwhile spans are read again, a page at a time."""
-        due = asyncio.get_running_loop().time() + max(0.0, seconds)
+        loop = asyncio.get_running_loop()
+        due = loop.time() + max(0.0, seconds)
         self.next_poll_at = clock.now() + timedelta(seconds=max(0.0, seconds))
-        while (left := due - asyncio.get_running_loop().time()) > 0 and not self._stopping and not self._asked:
+        while loop.time() < due and not self._stopping and not self._asked:
             self._wake.clear()
             pause = await self.behind()
-            await self._sleep(left if pause is None else min(left, pause))
+            await self._sleep_until(due if pause is None else min(due, loop.time() + pause))
         self._wake.clear()
         self.next_poll_at = None
         await self._recovery.rest()
 
-    async def _sleep(self, seconds: float) -> None:
+    async def _sleep_until(self, when: float) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout_at(when):
                 await self._wake.wait()
 
     async def _take_over(self) -> Position:
