@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import resource
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +19,11 @@ import psutil
 import pytest
 import straced
 
+from conductor.analytics import artifacts
+from conductor.analytics.engine import Analytics
+
 HISTORY = 3000
+ENTRY = re.compile(r"\d{4}-\d\d-\d\dT")  # a line of the log that begins an entry, so none of a traceback
 
 
 @pytest.fixture(name="collecting")
@@ -108,10 +114,10 @@ def test_f50_without_a_resource_it_says_so_does_not_spin_and_goes_on_once_there_
     before, lines = process.rlimit(limit), len(conductor.log.read_text().splitlines())
     left = process.num_fds() - 8 if limit == resource.RLIMIT_NOFILE else process.memory_info().vms + 1_000_000
     process.rlimit(limit, (left, before[1]))
-    until = time.monotonic() + 8  # a loop that spins would write thousands of lines
+    until = time.monotonic() + 8  # a loop that spins would tell it thousands of times
     while time.monotonic() < until and conductor.process.poll() is None:
         time.sleep(0.1)
-    told = conductor.log.read_text().splitlines()[lines:]
+    told = [line for line in conductor.log.read_text().splitlines()[lines:] if ENTRY.match(line)]
     assert len(told) < 300
     said = re.compile(words, re.IGNORECASE)  # on a busy machine it may be a while until it needs some
     processes.until(lambda: said.search("\n".join(conductor.log.read_text().splitlines()[lines:])))
@@ -121,3 +127,19 @@ def test_f50_without_a_resource_it_says_so_does_not_spin_and_goes_on_once_there_
         assert conductor.process.returncode == 1
         conductor.start()
     conductor.caught_up(vendor)
+
+
+def test_f50_the_search_engine_closes_where_no_thread_can_be_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def work() -> None:
+        analytics = Analytics(tmp_path / "analytics")
+        await analytics.open(artifacts.prepare)
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", refuse)
+            await analytics.close()
+
+    asyncio.run(work())

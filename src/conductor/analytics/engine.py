@@ -128,7 +128,8 @@ class Analytics:
 
     async def close(self) -> None:
         """Close every handle, the writing one last. Safe twice, and without opening."""
-        await self._on(self._files, self._close_files)
+        if self._file_client is not None:  # else its thread may not have been started, and perhaps none can be
+            await self._on(self._files, self._close_files)
         await self._on(self._writer, self._close)
         self._readers.shutdown(wait=True)
         self._files.shutdown(wait=False)
