@@ -17,7 +17,8 @@ from conductor.store import schema
 _table = schema.backfills
 _FINISHED = (backfill.DONE, backfill.STOPPED)
 _RANK = case((_table.c.lane == backfill.AUDIT, 2), (_table.c.gap_id.is_not(None), 0), else_=1)
-_URGENT = (  # asked before every poll, and built once
+# What every poll asks is built once.
+_URGENT = (
     select(_table)
     .where(
         _table.c.integration_id == bindparam("integration"),
@@ -25,6 +26,22 @@ _URGENT = (  # asked before every poll, and built once
     )
     .order_by(_RANK, _table.c.id)
     .limit(1)
+)
+_BY_ID = select(_table).where(_table.c.id == bindparam("backfill"))
+_AUDITED = (
+    select(_table.c.cause, func.max(_table.c.ends))
+    .where(_table.c.integration_id == bindparam("integration"), _table.c.lane == backfill.AUDIT)
+    .group_by(_table.c.cause)
+)
+_ADVANCE = (
+    update(_table)
+    .where(_table.c.id == bindparam("backfill"))
+    .values(
+        reached=bindparam("until"),
+        requests=_table.c.requests + bindparam("asked"),
+        fetched=_table.c.fetched + bindparam("came"),
+        new=_table.c.new + bindparam("unknown"),
+    )
 )
 # What a person may do in which state, and the state after it.
 DEEDS = {
@@ -73,7 +90,7 @@ def add(connection: Connection, integration_id: int, wanted: Wanted, *, by: str)
 
 def get(connection: Connection, backfill_id: int) -> Backfill:
     """By id. Raises NotFound."""
-    row = connection.execute(select(_table).where(_table.c.id == backfill_id)).one_or_none()
+    row = connection.execute(_BY_ID, {"backfill": backfill_id}).one_or_none()
     if row is None:
         raise NotFound(f"There is no backfill {backfill_id}.")
     return _backfill(row)
@@ -104,12 +121,8 @@ def urgent(connection: Connection, integration_id: int) -> Backfill | None:
 
 def audited(connection: Connection, integration_id: int) -> dict[str, datetime]:
     """Where the last audit of each rhythm ends, one that is still to be read too."""
-    query = (
-        select(_table.c.cause, func.max(_table.c.ends))
-        .where(_table.c.integration_id == integration_id, _table.c.lane == backfill.AUDIT)
-        .group_by(_table.c.cause)
-    )
-    return {cause: clock.from_micros(ends) for cause, ends in connection.execute(query)}
+    rows = connection.execute(_AUDITED, {"integration": integration_id})
+    return {cause: clock.from_micros(ends) for cause, ends in rows}
 
 
 def first_audited(connection: Connection, integration_id: int) -> datetime:
@@ -147,14 +160,14 @@ def begin(connection: Connection, work: Backfill) -> bool:
 
 def advance(connection: Connection, work: Backfill, more: Progress) -> Backfill:
     """Count a page; one that a person has paused or stopped meanwhile counts too."""
-    columns = _table.c
     values = {
-        "reached": clock.to_micros(more.reached),
-        "requests": columns.requests + more.requests,
-        "fetched": columns.fetched + more.fetched,
-        "new": columns.new + more.new,
+        "backfill": work.id,
+        "until": clock.to_micros(more.reached),
+        "asked": more.requests,
+        "came": more.fetched,
+        "unknown": more.new,
     }
-    connection.execute(update(_table).where(columns.id == work.id).values(values))
+    connection.execute(_ADVANCE, values)
     return get(connection, work.id)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import collections
 import contextvars
-import os
 import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
@@ -19,7 +18,6 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 import sqlalchemy
 from sqlalchemy import Connection as Connection
@@ -27,11 +25,10 @@ from sqlalchemy import Engine, event
 
 from conductor.core import clock
 from conductor.core.errors import StoreAway, StoreCorrupt, StoreError, StoreFull, StorePaused
-from conductor.store import postgresql
+from conductor.store import postgresql, sqlite
 
 GROUP = 64  # writes committed together
 READERS = 4  # threads
-BUSY_TIMEOUT = 5.0  # seconds
 LOCKED = "local.storage.locked"
 UNREADABLE = "its description of the tables is not text"
 DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})  # SQLite's codes for a file that is not as it was
@@ -75,6 +72,7 @@ class Database:
         self._closed = False
         self._engine: Engine | None = None
         self._read_engine: Engine | None = None
+        self._kept: collections.deque[Connection] = collections.deque()  # SQLite's, for reading
         self._connection: Connection | None = None
 
     @property
@@ -126,7 +124,7 @@ class Database:
         while self._waiting or self._draining:
             await asyncio.sleep(0.001)
         if self._read_engine is not None:  # first: SQLite folds the WAL in when its last connection, the writer, goes
-            await loop.run_in_executor(self._readers, self._read_engine.dispose)
+            await loop.run_in_executor(self._readers, self._disconnect_readers, self._read_engine)
         await loop.run_in_executor(self._writer, self._disconnect)
         self._writer.shutdown(wait=False)
         self._readers.shutdown(wait=False)
@@ -149,16 +147,17 @@ class Database:
     async def read(self, work: Work[T]) -> T:
         """Run `work` on a read-only connection. Raises StoreAway, StoreError."""
         loop = asyncio.get_running_loop()
-        limit = loop.call_later(postgresql.PATIENCE, self._cut)
-        try:
-            return await loop.run_in_executor(self._readers, self._read, work)
-        finally:
-            limit.cancel()
+        return await self._limited(loop, loop.run_in_executor(self._readers, self._read, work))
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Let the writer work; a server that is silent for too long is not waited for."""
-        limit = loop.call_later(postgresql.PATIENCE, self._cut)
-        loop.run_in_executor(self._writer, self._drain, loop).add_done_callback(lambda _: limit.cancel())
+        self._limited(loop, loop.run_in_executor(self._writer, self._drain, loop))
+
+    def _limited(self, loop: asyncio.AbstractEventLoop, running: asyncio.Future[T]) -> asyncio.Future[T]:
+        """A server that is silent for too long is not waited for."""
+        if self._lines:
+            limit = loop.call_later(postgresql.PATIENCE, self._cut)
+            running.add_done_callback(lambda _: limit.cancel())
+        return running
 
     def _cut(self) -> None:
         for lines in self._lines:
@@ -168,7 +167,7 @@ class Database:
         with _Translated(self.url):
             work(self.engine)
         if self.url.get_backend_name() == "sqlite":
-            _keep_names(Path(str(self.url.database)).parent)
+            sqlite.keep_names(Path(str(self.url.database)).parent)
 
     def _made(self, engine: Engine) -> None:
         """SQLite has no clock of its own to ask: `store_now()` is a function of each connection."""
@@ -187,6 +186,11 @@ class Database:
             if self._lines:
                 self._connection.close()  # back to the pool
 
+    def _disconnect_readers(self, engine: Engine) -> None:
+        while self._kept:
+            self._kept.pop().close()
+        engine.dispose()
+
     def _disconnect(self) -> None:
         if self._connection is not None:
             self._connection.close()
@@ -195,9 +199,7 @@ class Database:
             self._engine.dispose()
 
     def _read(self, work: Work[T]) -> T:
-        if self._read_engine is None:
-            raise StoreError("The database is not open.")
-        with _Translated(self.url), self._read_engine.connect() as connection:
+        with _Translated(self.url), self._reading() as connection:
             return work(connection)
 
     def _drain(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -250,6 +252,25 @@ class Database:
             return [_in_savepoint(connection, work) for work in group]
 
     @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """Of SQLite one that is kept: a pool costs as much as a small query. Of a server one that was just tried."""
+        if self._read_engine is None:
+            raise StoreError("The database is not open.")
+        if self._lines:
+            with self._read_engine.connect() as connection:
+                yield connection
+            return
+        try:
+            connection = self._kept.pop()
+        except IndexError:
+            connection = self._read_engine.connect()
+        try:
+            yield connection
+        finally:
+            connection.rollback()
+            self._kept.append(connection)
+
+    @contextmanager
     def _writing(self) -> Iterator[Connection]:
         """SQLite's one writing connection; of a server one that has just been tried, for it may have restarted."""
         if self._connection is None:
@@ -295,7 +316,7 @@ class _Translated:
         if _is_full(error, self._url):
             raise StoreFull("The disk is full.") from error
         if getattr(error.orig, "sqlite_errorcode", 0) == sqlite3.SQLITE_BUSY:
-            told = f"Another program has held the database for {BUSY_TIMEOUT:.0f} s."
+            told = f"Another program has held the database for {sqlite.BUSY_TIMEOUT:.0f} s."
             raise StorePaused(told, code=LOCKED) from error
         if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in DAMAGED:
             raise StoreCorrupt(f"The database is damaged: {error.orig}", what=str(error.orig)) from error
@@ -330,18 +351,6 @@ def sqlite_url(path: Path) -> str:
     return sqlalchemy.URL.create("sqlite", database=str(path)).render_as_string()
 
 
-def _keep_names(directory: Path) -> None:
-    """Sync the directory, so that the log's name outlasts a power loss: SQLite does it too, but ignores a failure."""
-    try:
-        folder = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise StoreError(f"The data directory cannot be synced: {error.strerror}.") from error
-
-
 def translated(engine: Engine) -> AbstractContextManager[None]:
     """Turns the drivers' errors into StoreError and its kind, for work on an engine of one's own."""
     return _Translated(engine.url)
@@ -353,35 +362,10 @@ def reading(url: str) -> Engine:
 
 
 def _writing_engine(url: sqlalchemy.URL) -> Engine:
-    if url.get_backend_name() != "sqlite":
-        return postgresql.engine(url, connections=1)
-    engine = sqlalchemy.create_engine(
-        url, connect_args={"timeout": BUSY_TIMEOUT, "check_same_thread": False}, pool_size=1
-    )
-    event.listen(engine, "connect", _configure_writer)
-    event.listen(engine, "begin", _begin_immediate)
-    return engine
+    return sqlite.writing(url) if url.get_backend_name() == "sqlite" else postgresql.engine(url, connections=1)
 
 
 def _reading_engine(url: sqlalchemy.URL) -> Engine:
-    if url.get_backend_name() != "sqlite":
-        return postgresql.engine(url, connections=READERS, session="-c default_transaction_read_only=on")
-    target = f"file:{quote(str(url.database))}?mode=ro"
-
-    def connect() -> sqlite3.Connection:
-        return sqlite3.connect(target, uri=True, timeout=BUSY_TIMEOUT, check_same_thread=False)
-
-    return sqlalchemy.create_engine("sqlite://", creator=connect, poolclass=sqlalchemy.QueuePool, pool_size=READERS)
-
-
-def _configure_writer(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = None  # BEGIN is ours, see _begin_immediate
-    mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()
-    if mode != ("wal",):  # SQLite does not raise: it goes on in the mode that was, where a commit may not last
-        raise sqlite3.OperationalError("disk I/O error: no write-ahead log can be used here")
-    for pragma in ("synchronous=FULL", "trusted_schema=OFF", "foreign_keys=ON", "mmap_size=0"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _begin_immediate(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    if url.get_backend_name() == "sqlite":
+        return sqlite.reading(url, connections=READERS)
+    return postgresql.engine(url, connections=READERS, session="-c default_transaction_read_only=on")

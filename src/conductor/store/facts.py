@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from conductor.store import schema
 
 _table = schema.facts
+_VALUE = select(_table.c.value).where(_table.c.name == bindparam("name"))
 _NEW = {
     "sqlite": sqlite.insert(_table).on_conflict_do_nothing().returning(_table.c.name),
     "postgresql": postgresql.insert(_table).on_conflict_do_nothing().returning(_table.c.name),
@@ -16,7 +17,7 @@ _NEW = {
 
 def get(connection: Connection, name: str) -> str | None:
     """A fact, None when it was never written."""
-    return connection.execute(select(_table.c.value).where(_table.c.name == name)).scalar()
+    return connection.execute(_VALUE, {"name": name}).scalar()
 
 
 def replace(connection: Connection, name: str, value: str) -> str | None:

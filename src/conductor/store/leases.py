@@ -63,11 +63,11 @@ class View:
 
 
 def renew(connection: Connection, worker: Worker) -> None:
-    """Live for another `TTL`; the first time, join. Long dead workers are forgotten."""
+    """Live for another `TTL`; the first time, join, and forget workers that are long dead."""
     if connection.execute(_RENEW, {"worker": worker.id, "ttl": TTL}).rowcount == 0:
         row = {"id": worker.id, "host": worker.host, "pid": worker.pid, "reader": worker.reader}
         connection.execute(_JOIN, {**row, "ttl": TTL})
-    connection.execute(_FORGET)
+        connection.execute(_FORGET)
 
 
 def leave(connection: Connection, worker_id: str) -> None:

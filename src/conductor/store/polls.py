@@ -33,6 +33,31 @@ _LAST_COMMIT = (
 _END = update(_table).where(_table.c.id == bindparam("poll"))
 
 
+def _newest_id(condition: Any) -> Any:
+    """Of each owner the newest live poll that meets the condition. Read from the index's end, a few rows each: a
+    thousand integrations have millions of polls."""
+    theirs = (_table.c.integration_id == _owner.c.id, _table.c.lane == LIVE, condition)
+    return select(_table.c.id).where(*theirs).order_by(_table.c.id.desc()).limit(1).correlate(_owner).scalar_subquery()
+
+
+_ASKED = _owner.c.id.in_(bindparam("integrations", expanding=True))
+_NEWEST = select(
+    _owner.c.id,
+    _newest_id(_table.c.result.not_in((RUNNING, "interrupted"))).label("last"),
+    _newest_id(_table.c.result == OK).label("good"),
+    _newest_id(true()).label("open"),
+).where(_ASKED)
+_GOOD = func.coalesce(_newest_id(_table.c.result == OK), 0).label("good")
+# Materialized, or SQLite looks for the last good poll again at each of the failed ones.
+_LAST_GOOD = select(_owner.c.id, _GOOD).where(_ASKED).cte("last").prefix_with("MATERIALIZED")
+_FAILING_SINCE = (
+    select(_table.c.integration_id, func.min(_table.c.started_at))
+    .join_from(_LAST_GOOD, _table, and_(_table.c.integration_id == _LAST_GOOD.c.id, _table.c.id > _LAST_GOOD.c.good))
+    .where(_table.c.lane == LIVE, _table.c.result.not_in((OK, RUNNING, "interrupted")))
+    .group_by(_table.c.integration_id)
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How a poll ended, for its record."""
@@ -199,14 +224,9 @@ def latest(connection: Connection, integration_ids: Sequence[int]) -> dict[int, 
     """For each of these integrations, in a few statements whatever their number; for none, in no statement."""
     if not integration_ids:
         return {}
-    failing = _failing_since(connection, integration_ids)
-    named = {
-        "last": _newest_id(_table.c.result.not_in((RUNNING, "interrupted"))),
-        "good": _newest_id(_table.c.result == OK),
-        "open": _newest_id(true()),
-    }
-    query = select(_owner.c.id, *(id_.label(name) for name, id_ in named.items()))
-    owners = connection.execute(query.where(_owner.c.id.in_(integration_ids))).all()
+    asked = {"integrations": integration_ids}
+    failing = {id_: clock.from_micros(since) for id_, since in connection.execute(_FAILING_SINCE, asked)}
+    owners = connection.execute(_NEWEST, asked).all()
     known = _by_ids(connection, {poll_id for _, *poll_ids in owners for poll_id in poll_ids})
     return {
         owner.id: Latest(
@@ -286,26 +306,6 @@ def _by_ids(connection: Connection, poll_ids: Iterable[int | None]) -> dict[int,
 
 def _running_since(newest: Poll | None) -> datetime | None:
     return newest.started_at if newest is not None and newest.result == RUNNING else None
-
-
-def _failing_since(connection: Connection, integration_ids: Sequence[int]) -> dict[int, datetime]:
-    good = func.coalesce(_newest_id(_table.c.result == OK), 0).label("good")
-    # Materialized, or SQLite looks for the last good poll again at each of the failed ones.
-    last = select(_owner.c.id, good).where(_owner.c.id.in_(integration_ids)).cte("last").prefix_with("MATERIALIZED")
-    query = (
-        select(_table.c.integration_id, func.min(_table.c.started_at))
-        .join_from(last, _table, and_(_table.c.integration_id == last.c.id, _table.c.id > last.c.good))
-        .where(_table.c.lane == LIVE, _table.c.result.not_in((OK, RUNNING, "interrupted")))
-        .group_by(_table.c.integration_id)
-    )
-    return {integration_id: clock.from_micros(at) for integration_id, at in connection.execute(query)}
-
-
-def _newest_id(condition: Any) -> Any:
-    """Of each owner the newest live poll that meets the condition. Read from the index's end, a few rows each: a
-    thousand integrations have millions of polls."""
-    theirs = (_table.c.integration_id == _owner.c.id, _table.c.lane == LIVE, condition)
-    return select(_table.c.id).where(*theirs).order_by(_table.c.id.desc()).limit(1).correlate(_owner).scalar_subquery()
 
 
 def _live(integration_id: int) -> ColumnElement[bool]:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import Connection, delete, insert, select, tuple_, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, tuple_, update
 
 from conductor.core import clock
 from conductor.core.errors import KeyWrong, StoreError
@@ -28,6 +28,9 @@ CHECK = "key_check"
 Place = tuple[str, str]  # of a secret: its owner and field
 FIRST: Place = ("", "")
 _CHECK = select(schema.facts.c.value).where(schema.facts.c.name == CHECK)
+_SECRET = select(schema.secrets).where(
+    schema.secrets.c.owner == bindparam("owner"), schema.secrets.c.field == bindparam("field")
+)
 
 
 class SecretUnreadable(StoreError):
@@ -121,8 +124,7 @@ class Vault:
 
     def get(self, connection: Connection, owner: str, field: str, *, context: str) -> str | None:
         """The value, None when it was never set. Raises SecretUnreadable."""
-        table = schema.secrets
-        row = connection.execute(select(table).where(table.c.owner == owner, table.c.field == field)).one_or_none()
+        row = connection.execute(_SECRET, {"owner": owner, "field": field}).one_or_none()
         if row is None:
             return None
         bound = _bound(owner, field, context, row.version)

@@ -19,8 +19,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, Engine, event, insert, select
 
 from conductor.core.errors import Conflict, SettingsError, StoreError, StoreFull, StorePaused
-from conductor.store import audit, integrations, migrations, schema
-from conductor.store import database as databases
+from conductor.store import audit, integrations, migrations, schema, sqlite
 from conductor.store.database import GROUP, Database, sqlite_url
 
 FACTS = schema.facts
@@ -109,6 +108,29 @@ def test_the_answer_comes_after_the_commit(migrated_url: str) -> None:
             return await other.read(names)
 
     assert asyncio.run(scenario()) == ["a"]
+
+
+def test_a_reader_is_kept_and_sees_what_was_written_since_even_after_an_error(migrated_sqlite_url: str) -> None:
+    def look(connection: Connection) -> tuple[object, list[str]]:
+        return connection.connection.dbapi_connection, names(connection)
+
+    def fail(connection: Connection) -> None:
+        names(connection)
+        refuse(connection)
+
+    async def scenario() -> list[tuple[object, list[str]]]:
+        async with opened(migrated_sqlite_url) as database:
+            seen = [await database.read(look)]
+            with pytest.raises(Conflict):
+                await database.read(fail)
+            await database.write(put("a"))
+            return [*seen, await database.read(look)]
+
+    (one, before), (other, after) = asyncio.run(scenario())
+    assert (before, after) == ([], ["a"])
+    assert one is other
+    path = sqlalchemy.make_url(migrated_sqlite_url).database
+    assert not Path(f"{path}-wal").exists()  # folded in by the last connection that closes
 
 
 def test_waiting_writes_are_committed_together_up_to_a_group(migrated_url: str) -> None:
@@ -347,7 +369,7 @@ def writing_process(path: str) -> Iterator[None]:
 
 
 def test_a_second_writing_process_is_locked_out(migrated_sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(databases, "BUSY_TIMEOUT", 0.05)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 0.05)
 
     async def scenario() -> list[str]:
         async with opened(migrated_sqlite_url) as database:

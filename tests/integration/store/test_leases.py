@@ -85,7 +85,7 @@ def test_what_was_released_is_free_and_a_worker_that_left_is_gone(connection: Co
     assert leases.claim(connection, "two", ids) == set(ids)
 
 
-def test_a_renewal_keeps_the_row_and_forgets_the_long_dead(connection: Connection) -> None:
+def test_a_renewal_keeps_the_row_and_who_joins_forgets_the_long_dead(connection: Connection) -> None:
     leases.renew(connection, ONE)
     leases.renew(connection, TWO)
     before = {worker.id: worker for worker in leases.living(connection)}
@@ -94,7 +94,8 @@ def test_a_renewal_keeps_the_row_and_forgets_the_long_dead(connection: Connectio
     connection.execute(update(schema.workers).values(expires=leases.store_now() - leases.FORGET - 1))
     leases.renew(connection, TWO)
     assert leases.living(connection) == [before["two"]]
-    assert connection.execute(select(schema.workers.c.id)).scalars().all() == ["two"]
+    leases.renew(connection, Worker("three", "three.example.com", 1, "artifacts/three"))
+    assert set(connection.execute(select(schema.workers.c.id)).scalars()) == {"two", "three"}
 
 
 def test_a_poll_is_asked_for_and_answered(connection: Connection) -> None:
