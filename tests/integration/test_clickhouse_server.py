@@ -407,8 +407,8 @@ def test_among_workers_nobody_indexes_before_it_knows_the_others(
             assert [member.indexes() for member in members] == [False, False]
             for member in members:
                 await member.join()
-            for member in members:
-                await member.share({})
+            for it, member in zip((one, two), members, strict=True):
+                await member.share({}, await it.system.database.read(member.look))
             assert sorted(member.indexes() for member in members) == [False, True]
 
     run(work)

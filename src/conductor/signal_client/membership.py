@@ -18,7 +18,7 @@ from conductor.core.poll import RUNNING, Poll
 from conductor.observe import log
 from conductor.store import leases, polls
 from conductor.store.database import Connection, Database
-from conductor.store.leases import Worker
+from conductor.store.leases import View, Worker
 
 RENEW_EVERY = 10.0  # seconds
 RENEW_RETRY = 1.0  # seconds
@@ -96,14 +96,17 @@ class Membership:
             except StorePaused:
                 await asyncio.sleep(RENEW_RETRY)
 
-    async def share(self, wanted: Mapping[int, str]) -> Share:
+    def look(self, connection: Connection) -> View | None:
+        """How things stand between the workers, for `share`; None where nobody else polls."""
+        return leases.view(connection) if self.shared else None
+
+    async def share(self, wanted: Mapping[int, str], view: View | None) -> Share:
         """Which of these integrations are polled here, after claiming what is free. Raises StorePaused.
 
         Each comes with its tenant: all of a tenant's go to one worker, which keeps them below their rate limit.
         """
-        if not self.shared:
+        if view is None:
             return Share(here=frozenset(wanted))
-        view = await self._database.read(leases.view)
         me, alive = self.worker.id, view.workers
         if me not in alive or not self.live:
             return Share()

@@ -155,13 +155,12 @@ class Supervisor:
         """Start, replace and end pollers until they are what the table says, and this worker's share of it."""
         for id_ in [id_ for id_, task in self._tasks.items() if task.done()]:
             del self._tasks[id_], self._started[id_]  # whatever ended is started again below
-        wanted = {
-            integration.id: integration
-            for integration in await self._tools.database.read(integrations.everything)
-            if integration.enabled
-        }
+        found, view = await self._tools.database.read(
+            lambda connection: (integrations.everything(connection), self._membership.look(connection))
+        )
+        wanted = {integration.id: integration for integration in found if integration.enabled}
         tenants = {id_: self._assembly.tenant(integration) for id_, integration in wanted.items()}
-        share = await self._membership.share(tenants)
+        share = await self._membership.share(tenants, view)
         here = {id_: wanted[id_] for id_ in sorted(share.here)}
         await self._leave([id_ for id_, started in self._started.items() if here.get(id_) != started], EDIT_GRACE)
         await self._membership.release(share.surplus)
