@@ -202,8 +202,7 @@ class Indexer:
         if cursor.batch < self._reached.get(id_, 0):  # the store went back under us, to a backup or a standby
             await self.prepare()
             return
-        to = cursor.pending_to or await self._until(id_, first, min(cursor.last, cursor.batch + BATCHES))
-        batches = await self._database.read(lambda connection: journal.read(connection, id_, first, to))
+        to, batches = await self._database.read(lambda connection: _next(connection, cursor))
         announced = cursor.pending_to is not None  # before: it may be there, whole or in part
         if not announced and not await self._write(lambda c: cursors.announce(c, self.reader, id_, cursor.batch, to)):
             return
@@ -214,11 +213,6 @@ class Indexer:
         await self._write(lambda connection: cursors.advance(connection, self.reader, id_, to))
         self._reached[id_] = to
         self._tell(batches, blocks)
-
-    async def _until(self, integration_id: int, first: int, last: int) -> int:
-        return await self._database.read(
-            lambda connection: journal.within(connection, integration_id, first, last, BYTES)
-        )
 
     async def _insert(self, integration_id: int, blocks: Sequence[Block], token: str, *, again: bool) -> None:
         """What is sent `again` is inserted by whoever is first, and then looked at."""
@@ -277,3 +271,12 @@ class Indexer:
 
     async def _write(self, work: Callable[[Connection], T]) -> T:
         return await self._database.write(work)
+
+
+def _next(connection: Connection, cursor: Cursor) -> tuple[int, Sequence[Batch]]:
+    """The last batch of the next range, which was announced or is as long as one insert bears, and its batches."""
+    first, to = cursor.batch + 1, cursor.pending_to
+    if to is None:
+        last = min(cursor.last, cursor.batch + BATCHES)
+        to = journal.within(connection, cursor.integration_id, first, last, BYTES)
+    return to, journal.read(connection, cursor.integration_id, first, to)

@@ -337,7 +337,7 @@ class Client:
 def _shown(url: str, params: Mapping[str, str] | None) -> str:
     """An address with its query, without what may stand before the host."""
     whole = httpx2.URL(url, params=params) if params else httpx2.URL(url)
-    return str(whole.copy_with(userinfo=b""))[: exchanges.LONGEST]
+    return str(whole.copy_with(userinfo=b"") if whole.userinfo else whole)[: exchanges.LONGEST]
 
 
 def _transport(route: Route) -> httpx2.AsyncHTTPTransport:
