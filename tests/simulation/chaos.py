@@ -335,6 +335,8 @@ async def _switch(world: World, chance: Random) -> None:
     world.watch.touched(name)
     while not await _do(world, name, lambda system, name: integrations.set_enabled(system, name, True, by="operator")):
         await asyncio.sleep(20.0)
+        if name not in await world.watch.names():  # renamed or removed meanwhile: off until all is mended
+            break
     world.watch.touched(name)
 
 

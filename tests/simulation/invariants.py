@@ -23,6 +23,7 @@ from conductor.connectors.auth0 import log_ids
 from conductor.connectors.auth0.config import ALLOWANCES, SUSTAINED_BY_BURST
 from conductor.core import clock, signal
 from conductor.core.errors import StoreError
+from conductor.core.poll import RUNNING
 from conductor.store import journal
 from simulation.loop import PROCESS, Process
 
@@ -77,6 +78,7 @@ class Watch:
         self.digests: dict[tuple[int, int], bytes] = {}
         self.committed_at: dict[tuple[int, int], float] = {}
         self._last_poll = 0
+        self._running: dict[int, int] = {}  # the poll of each integration that has not ended
         self._link: sqlite3.Connection | None = None
         self._failure: str = ""
 
@@ -191,9 +193,14 @@ class Watch:
 
     def _polls(self) -> None:
         now = self.world.loop.time()
-        query = "SELECT id, integration_id, result, lane FROM polls WHERE id > ? OR id IN (SELECT max(id) FROM polls GROUP BY integration_id) ORDER BY id"
-        for id_, integration, result, lane in self._rows(query, self._last_poll):
+        first = min(self._running.values(), default=self._last_poll + 1)
+        query = "SELECT id, integration_id, result, lane FROM polls WHERE id >= ? ORDER BY id"
+        for id_, integration, result, lane in self._rows(query, first):
             known = self.known[integration]
+            if result == RUNNING:
+                self._running[integration] = id_
+            else:
+                self._running.pop(integration, None)
             if id_ > self._last_poll:
                 self._last_poll = id_
                 if lane == "live":
@@ -327,8 +334,10 @@ class Watch:
         most = 2 * self._interval(known) + 60.0 + 6.0 * self._seconds_a_request(known)
         settled = moment - timedelta(seconds=most)
         for event in tenant.events:
+            if event.log_id in known.ids:
+                continue
             taken = log_ids.log_id_time(event.log_id)
-            if event.log_id not in known.ids and (taken is None or taken <= settled):
+            if taken is None or taken <= settled:
                 yield event.log_id, event.log_id in served
 
     def _owed_since(self, known: Known, days: int) -> datetime:

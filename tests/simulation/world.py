@@ -237,10 +237,22 @@ class _Wall:
 
 def play(seed: int, hours: float = 6.0, *, bug: str = "", trace: Callable[[str], None] | None = None) -> Report:
     """Run one world, and say how it went."""
-    began = time.process_time()
+    began, complains = time.process_time(), sys.unraisablehook
     report = Report(seed, hours)
+    gc.disable()  # so that garbage is collected at the same moments in every run
+    try:
+        _play(report, bug, trace)
+    finally:  # now that nothing holds the world: what lives would be looked through, too
+        gc.enable()
+        gc.collect()
+        sys.unraisablehook = complains
+    report.seconds = time.process_time() - began
+    return report
+
+
+def _play(report: Report, bug: str, trace: Callable[[str], None] | None) -> None:
     with _folder() as folder, contextlib.ExitStack() as stack:
-        world = World(seed, hours, folder, trace)
+        world = World(report.seed, report.hours, folder, trace)
         stack.enter_context(_installed(world))
         stack.enter_context(bugs.planted(bug))
         try:
@@ -254,8 +266,6 @@ def play(seed: int, hours: float = 6.0, *, bug: str = "", trace: Callable[[str],
         world.hashed.update(world.watch.summary().encode())
         report.digest = world.hashed.hexdigest()
         world.loop.end()
-    report.seconds = time.process_time() - began
-    return report
 
 
 def _sharing(world: World) -> Iterator[tuple[Any, str, Any]]:
@@ -319,7 +329,7 @@ def _installed(world: World) -> Iterator[None]:
         stack.enter_context(patch.object(owner, name, other))
     for owner, name, other in _sharing(world):
         stack.enter_context(patch.object(owner, name, other))
-    chance, complains = random.getstate(), sys.unraisablehook
+    chance = random.getstate()
     random.seed(f"{world.seed}/product")
     handler = invariants.Listener(world)
     root = logging.getLogger()
@@ -327,7 +337,6 @@ def _installed(world: World) -> Iterator[None]:
     level = logger.level
     logger.setLevel(logging.INFO)
     root.addHandler(handler)
-    gc.disable()  # so that garbage is collected at the same moments in every run
     try:
         with world.disk.installed():
             yield
@@ -338,6 +347,3 @@ def _installed(world: World) -> Iterator[None]:
         random.setstate(chance)
         root.removeHandler(handler)
         logger.setLevel(level)
-        gc.enable()
-        gc.collect()
-        sys.unraisablehook = complains
