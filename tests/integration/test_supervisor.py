@@ -82,6 +82,26 @@ def test_a_change_takes_effect_without_a_restart(tmp_path: Path) -> None:
     run(work)
 
 
+def test_a_poll_that_was_cut_short_goes_on_after_a_restart(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with collecting(tmp_path, TenantSpec(history=3000)) as it:
+            await it.add()
+            await integrations.set_enabled(it.system, "prod", True, by="ana")
+            async with supervised(it):
+                while not it.world.stats.total("logs"):
+                    await asyncio.sleep(0.001)
+            (cut,) = await history.recent_polls(it.system, "prod")
+            assert (cut.result, cut.complete) == ("ok", False)
+            began = it.system.supervisor
+            again = supervisor.Supervisor(it.system.assembly, began._tools, it.system.membership)
+            running = asyncio.create_task(again.run())
+            await becomes(it, "prod", State.HEALTHY)
+            again.stop()
+            await running
+
+    run(work)
+
+
 def test_a_rename_keeps_the_history(tmp_path: Path) -> None:
     async def work() -> None:
         async with collecting(tmp_path, TenantSpec(history=40)) as it:

@@ -194,8 +194,8 @@ class Watch:
     def _polls(self) -> None:
         now = self.world.loop.time()
         first = min(self._running.values(), default=self._last_poll + 1)
-        query = "SELECT id, integration_id, result, lane FROM polls WHERE id >= ? ORDER BY id"
-        for id_, integration, result, lane in self._rows(query, first):
+        query = "SELECT id, integration_id, result, lane, complete FROM polls WHERE id >= ? ORDER BY id"
+        for id_, integration, result, lane, complete in self._rows(query, first):
             known = self.known[integration]
             if result == RUNNING:
                 self._running[integration] = id_
@@ -206,7 +206,7 @@ class Watch:
                 if lane == "live":
                     self._began(known, now)
             if lane == "live":
-                known.polled_ok = result == "ok"
+                known.polled_ok = result == "ok" and bool(complete)  # one that was cut short may go on
             if result == CRASHED:
                 reason = self._rows("SELECT reason FROM polls WHERE id = ?", id_)[0][0]
                 self.fail("I0", f"the poller of {known.name} crashed: {reason}")

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from conductor.core import clock, schedule
 from conductor.core.errors import ConductorError, Conflict, Fenced, Held, StoreError, StorePaused
 from conductor.core.integration import Integration
-from conductor.core.poll import Poll
+from conductor.core.poll import OK, Poll
 from conductor.observe import log
 from conductor.outbound import pace
 from conductor.signal_client.assembly import Assembly
@@ -189,13 +189,15 @@ class Supervisor:
         self._tasks[integration.id] = asyncio.create_task(guarded, name=f"poller {integration.name}")
 
     def _first_delay(self, integration: Integration, last: Poll | None, spread: timedelta) -> float:
-        """A new or changed integration polls at once; after a restart each keeps its own place in the interval."""
+        """A new or changed integration polls at once. After a restart each keeps its own place in the interval; only a
+        poll that was cut short goes on."""
         now = clock.now()
         if last is None or last.started_at < integration.changed_at:
             return 0.0
         interval = timedelta(minutes=float(integration.config.get("polling_interval", 5)))
         due = last.retry_at or last.started_at + interval
-        if due > now:
+        cut_short = last.result == OK and not last.complete
+        if due > now and not cut_short:
             return min(interval, due - now).total_seconds()
         return schedule.splay(integration.id, min(interval, spread)).total_seconds()
 
