@@ -214,7 +214,7 @@ SQL_PARTS = {
     ("analytics/tally.py", "rest"),
     ("analytics/tally.py", "counted"),
     ("analytics/server.py", "right"),  # with the quoted name of the setting's database
-    ("store/database.py", "pragma"),
+    ("store/sqlite.py", "pragma"),
 }
 
 
