@@ -164,7 +164,7 @@ class Cluster:
             vault.put(connection, integrations.owner(added.id), "client_secret", "s" * 32, context=bound, by="ana")
             position = journal.take_over(connection, added.id)
             polled = polls.begin(connection, position, self.moment() - timedelta(minutes=minutes * number / count))
-            polls.end(connection, polled, polls.Outcome("ok"), self.moment())
+            polls.end(connection, polled, polls.Outcome("ok", complete=True), self.moment())
             return added.id
 
         added = await database.write(work)
