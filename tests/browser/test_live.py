@@ -67,7 +67,7 @@ def test_a_live_search_shows_new_events_on_top_and_keeps_them_back_from_whoever_
         expect(rows).to_have_count(before + 3)
         expect(rows.first).to_contain_text("wrong password")
         page.mouse.wheel(0, 1500)
-        page.wait_for_function("scrollY > 300")
+        processes.wait_for(lambda: page.evaluate("scrollY > 300"), "the wheel")  # `wait_for_function` needs unsafe-eval
         vendor.control("POST", "events", {"type": "fp"})
         conductor.cli.ok("integration", "poll", "prod")
         new = page.get_by_role("button", name="1 new")
